@@ -1,0 +1,199 @@
+"""Typed settings from one YAML file, the environment and secret files; unknown and never-edited values are refused."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+from typing_extensions import Annotated
+
+from bot.errors import ConfigError
+from bot.matrix.ids import server_of, user_id
+
+NEVER_EDITED = ("change-me", "@breakout:example.org", "https://matrix.example.org")
+"""The placeholders of `config.example.yaml`: a bot started with one of them was not configured."""
+
+_SECRETS = ("password", "access_token")
+
+
+def _edited(value: str) -> str:
+    if value in NEVER_EDITED:
+        raise ValueError(f"{value!r} is the example's value; put your own here")
+    return value
+
+
+def _user(value: str) -> str:
+    return user_id(value)
+
+
+class Part(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HomeserverConfig(Part):
+    """The account that the bot uses."""
+
+    url: HttpUrl = Field(description="The homeserver's client address, as clients use it.")
+    user_id: Annotated[str, AfterValidator(_edited), AfterValidator(_user)] = Field(
+        description="The bot's full user id."
+    )
+    password: SecretStr | None = Field(
+        None, description="The account's password; needed for the first start only, when no access token is given."
+    )
+    access_token: SecretStr | None = Field(None, description="An access token instead of the password.")
+    password_file: Path | None = Field(None, description="A file that holds the password.")
+    access_token_file: Path | None = Field(None, description="A file that holds the access token.")
+    device_name: str = Field("Breakout rooms", description="The name of the bot's session among its devices.")
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _url_is_edited(cls, value: object) -> object:
+        return _edited(value) if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, values: Any) -> Any:
+        """Take each secret from its file, where one is named; a newline at the end of the file is not part of it."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        for secret in _SECRETS:
+            if (name := values.get(f"{secret}_file")) and not values.get(secret):
+                try:
+                    values[secret] = Path(name).read_text(encoding="utf-8").strip()
+                except OSError as error:
+                    raise ValueError(f"{secret}_file cannot be read: {error.strerror}") from error
+        return values
+
+    @field_validator(*_SECRETS)
+    @classmethod
+    def _secret_is_edited(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _edited(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_secret(self) -> Self:
+        if self.password is None and self.access_token is None:
+            raise ValueError("give `password` (or `password_file`), or `access_token` (or `access_token_file`)")
+        return self
+
+
+class StoreConfig(Part):
+    """Where the bot remembers."""
+
+    path: Path = Field(Path("data"), description="The data folder; made when missing, used by one process at a time.")
+
+
+class AccessConfig(Part):
+    """Who may use the bot."""
+
+    allowed_inviters: tuple[str, ...] = Field(
+        (),
+        description="Patterns of user ids who may invite the bot into a room (`@*:example.org`). "
+        "Empty: everybody of the bot's own server.",
+    )
+
+    def may_invite(self, inviter: str, me: str) -> bool:
+        """Whether the bot `me` follows an invite of `inviter`."""
+        patterns = self.allowed_inviters or (f"@*:{server_of(me)}",)
+        return any(fnmatch.fnmatchcase(inviter, pattern) for pattern in patterns)
+
+
+class CommandsConfig(Part):
+    """How commands are told from talk."""
+
+    prefix: str = Field("!", min_length=1, max_length=3, description="The sign before each command, as in `!breakout`.")
+
+
+class LogsConfig(Part):
+    """What is logged; never what people write."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="The least level that is logged.")
+    format: Literal["text", "json"] = Field("text", description="One line of text or of JSON an event.")
+
+
+class Config(BaseSettings):
+    """All settings. In the environment a path is written as `BREAKOUT_BOT_HOMESERVER__URL`."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="BREAKOUT_BOT_", env_nested_delimiter="__", nested_model_default_partial_update=True
+    )
+    file: ClassVar[Path | None] = None
+
+    homeserver: HomeserverConfig
+    store: StoreConfig = StoreConfig()
+    access: AccessConfig = AccessConfig()
+    commands: CommandsConfig = CommandsConfig()
+    logs: LogsConfig = LogsConfig()
+    plugins: dict[str, dict[str, Any] | None] = Field(
+        default={"breakout": None}, description="The plugins to load, each with its own settings."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library names the parameters
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code comes first, then the environment, then the file."""
+        sources = (init_settings, env_settings)
+        if cls.file is None:
+            return sources
+        return (*sources, YamlConfigSettingsSource(settings_cls, yaml_file=cls.file))
+
+
+def read_config(path: Path | None, **given: Any) -> Config:
+    """The settings in force, or `ConfigError` with one line for each wrong value: its path and what was expected."""
+    if path is not None and not path.is_file():
+        raise ConfigError(f"There is no configuration file {path}. Copy config.example.yaml there and edit it.")
+    reading = type("Config", (Config,), {"file": path, "__doc__": Config.__doc__})
+    try:
+        config: Config = reading(**given)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from None
+    except ValueError as error:  # PyYAML's and the settings sources' own
+        raise ConfigError(f"The configuration cannot be read: {error}") from None
+    return config
+
+
+def explain(error: ValidationError, below: str = "") -> str:
+    """One line for each wrong value: its path, what was wrong, and what was given where that is no secret."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        path = ".".join([*([below] if below else []), *(str(part) for part in fault["loc"])]) or "(top level)"
+        lines.append(f"{path}: {_said(fault)}")
+    return "\n".join(lines)
+
+
+def _said(fault: Any) -> str:
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        return "there is no such setting"
+    given = fault.get("input")
+    last = str(fault["loc"][-1]) if fault["loc"] else ""
+    secret = any(name in last for name in _SECRETS) or isinstance(given, dict)
+    return message if secret or fault["type"] == "missing" else f"{message} (it is {given!r})"

@@ -1,0 +1,51 @@
+"""Each failure as a fact with fields; what is temporary and what is permanent differ by type."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+
+class BotError(Exception):
+    """The root of every error that this program raises on purpose."""
+
+
+class ConfigError(BotError):
+    """A setting is missing or wrong; the text names its path and says what was expected."""
+
+
+class StoreError(BotError):
+    """The data folder cannot be used; the text is one sentence with the remedy."""
+
+
+class MatrixError(BotError):
+    """A call to the homeserver did not succeed."""
+
+
+class Temporary(MatrixError):
+    """The call may succeed later: no answer, a broken answer, or a 5xx. It may have acted."""
+
+    def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class RateLimited(Temporary):
+    """The homeserver asks us to wait `retry_after`; the call has not acted."""
+
+    def __init__(self, retry_after: timedelta) -> None:
+        super().__init__("rate limited", retry_after)
+
+
+class Permanent(MatrixError):
+    """The homeserver refuses the call, and would refuse it again."""
+
+    def __init__(self, status: int, errcode: str, message: str) -> None:
+        super().__init__(f"{errcode}: {message}")
+        self.status = status
+        self.errcode = errcode
+        self.message = message
+
+
+class LoginLost(MatrixError):
+    """The access token is no longer valid; nothing works until an admin logs the bot in again."""

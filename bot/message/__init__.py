@@ -1,0 +1,1 @@
+"""What is said, as values, and the one renderer."""

@@ -1,0 +1,1 @@
+"""What tests of the bot and of plugins are made with; shipped, since third parties test too."""

@@ -1,0 +1,1 @@
+"""The rules of breakout rooms: pure functions of values, standard library only."""

@@ -1,0 +1,253 @@
+"""The session and what belongs to it, as values: every change returns a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Phase(StrEnum):
+    """Where a session stands."""
+
+    SET_UP = "set up"
+    RUNNING = "running"
+    CLOSING = "closing"
+    ENDED = "ended"
+    DELETED = "deleted"
+
+
+MOVES: Mapping[Phase, frozenset[Phase]] = MappingProxyType(
+    {
+        Phase.SET_UP: frozenset({Phase.RUNNING, Phase.DELETED}),
+        Phase.RUNNING: frozenset({Phase.CLOSING, Phase.ENDED}),
+        Phase.CLOSING: frozenset({Phase.RUNNING, Phase.ENDED}),
+        Phase.ENDED: frozenset({Phase.RUNNING, Phase.DELETED}),
+        Phase.DELETED: frozenset(),
+    }
+)
+"""The one table of allowed moves between phases (a running session is ended before it is deleted)."""
+
+
+class Mode(StrEnum):
+    """How people come to their seats."""
+
+    AUTO = "auto"
+    MANUAL = "manual"
+    CHOOSE = "choose"
+
+
+class LateJoiners(StrEnum):
+    """What happens to people who join the main room while the session runs."""
+
+    SMALLEST = "smallest"
+    ASK = "ask"
+    STAY = "stay"
+
+
+class Presence(StrEnum):
+    """What is known of a seat's person."""
+
+    ASSIGNED = "assigned"
+    INVITED = "invited"
+    JOINED = "joined"
+    IN_MAIN = "in main"
+    DECLINED = "declined"
+    LEFT = "left"
+    REMOVED = "removed"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """The open help request of a breakout room."""
+
+    user: str
+    since: datetime
+    text: str
+    times: int = 1
+    claimed_by: str | None = None
+    reminded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One breakout room. `number` never changes and is never used twice in a session."""
+
+    number: int
+    name: str
+    task: str = ""
+    attempt: int = 1
+    """Counts creations; the creation key is made of it."""
+    room_id: str | None = None
+    removed: bool = False
+    """Taken out by a moderator, or by a new session: its people are sent back and the bot leaves it."""
+    closed: bool = False
+    """The bot has left it for good."""
+    help: Help | None = None
+    visited_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The breakout room to which a person is assigned, and what is known of it."""
+
+    user: str
+    room: int
+    by_hand: bool = False
+    presence: Presence = Presence.ASSIGNED
+    problem: str = ""
+    """Why the invite failed, where it did."""
+    invite_count: int = 0
+    """Distinct invites asked for this round (1 is the first; `rejoin` and `assign` ask for another)."""
+    invited_at: datetime | None = None
+    moved_from: int | None = None
+    """The room to be taken out of once the new one is joined, or at `moved_until`."""
+    moved_until: datetime | None = None
+    late: bool = False
+    """Seated while the session was running."""
+
+
+class Confirm(StrEnum):
+    """What waits for a yes."""
+
+    START = "start"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A question that waits for ✅ by the asker or the typed twin by any moderator."""
+
+    what: Confirm
+    asked_by: str
+    until: datetime
+    key: str
+    """The outbox key of the question."""
+    limit: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The breakout rooms of one main room and their life.
+
+    `revision` counts saves; a save of an outdated one is refused by the store.
+    """
+
+    id: str
+    main: str
+    phase: Phase
+    mode: Mode
+    rooms: tuple[Room, ...]
+    set_up_by: str
+    revision: int = 0
+    seats: Mapping[str, Seat] = field(default_factory=dict)
+    everyone: bool = False
+    """Moderators are participants too."""
+    here_only: bool = False
+    group_size: int | None = None
+    """Rooms are counted from it at the start, while no seat was set by hand."""
+    capacity: int | None = None
+    """Seats per room in choose mode."""
+    round: int = 0
+    """0 before the first start."""
+    limit: timedelta | None = None
+    """The time limit asked for at the start, until its clock begins."""
+    started_at: datetime | None = None
+    started_by: str = ""
+    clock_at: datetime | None = None
+    """When the invites were out (or 60 s after the start)."""
+    ends_at: datetime | None = None
+    """When rooms lock; while closing always set."""
+    timed_end: datetime | None = None
+    """What `ends_at` was before a moderator typed `end`: `end cancel` brings it back."""
+    closing_by: str | None = None
+    """The moderator who typed `end`; None where the timer did."""
+    closing_at: datetime | None = None
+    ended_at: datetime | None = None
+    warned: frozenset[int] = frozenset()
+    """Seconds before the end of the warnings already given in this round."""
+    passed: frozenset[str] = frozenset()
+    """Who declined this round by `pass`."""
+    taps: frozenset[str] = frozenset()
+    """Who tapped ✋ at the check-in."""
+    waiting: frozenset[str] = frozenset()
+    """Late joiners about whom the moderators were asked."""
+    pending: Pending | None = None
+    board: int = 0
+    """Number of the newest board message; boards before it are not edited any more."""
+    reminded: bool = False
+    """Those not yet in were named in the main room in this round."""
+    delete_announced: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.seats, MappingProxyType):
+            object.__setattr__(self, "seats", MappingProxyType(dict(self.seats)))
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a session is saved by plugins.breakout.store, never pickled")
+
+    @property
+    def open_rooms(self) -> tuple[Room, ...]:
+        """The rooms that count: neither removed nor closed."""
+        return tuple(room for room in self.rooms if not room.removed and not room.closed)
+
+    def room(self, number: int) -> Room:
+        """The room of this number; `KeyError` where there is none."""
+        for room in self.rooms:
+            if room.number == number:
+                return room
+        raise KeyError(number)
+
+    def people_of(self, number: int) -> tuple[Seat, ...]:
+        """The seats of a room, in the order in which they were given."""
+        return tuple(seat for seat in self.seats.values() if seat.room == number)
+
+    def with_room(self, changed: Room) -> Session:
+        """The session with `changed` in the place of the room of its number."""
+        return replace(self, rooms=tuple(changed if r.number == changed.number else r for r in self.rooms))
+
+    def with_seats(self, *seats: Seat) -> Session:
+        """The session with these seats given, each in the place of the person's former one."""
+        return replace(self, seats={**self.seats, **{seat.user: seat for seat in seats}})
+
+    def without_seats(self, *users: str) -> Session:
+        """The session without these people's seats."""
+        return replace(self, seats={u: s for u, s in self.seats.items() if u not in users})
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A joined member of the main room, as the rules see them."""
+
+    user: str
+    name: str
+    moderator: bool = False
+    here: bool = False
+    joined_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the rules need of the configuration."""
+
+    mode: Mode = Mode.AUTO
+    max_rooms: int = 20
+    confirm_above: int = 50
+    closing_notice: timedelta = timedelta(seconds=60)
+    long_closing_notice: timedelta = timedelta(minutes=2)
+    warnings: tuple[timedelta, ...] = (timedelta(minutes=5), timedelta(minutes=1))
+    max_duration: timedelta = timedelta(hours=12)
+    delete_after: timedelta = timedelta(days=14)
+    late_joiners: LateJoiners | None = None
+    """None: smallest in auto mode, ask in manual mode."""
+    help_reminder: timedelta = timedelta(minutes=3)
+    help_cooldown: timedelta = timedelta(seconds=10)
+    not_in_after: timedelta = timedelta(seconds=90)
+    move_grace: timedelta = timedelta(seconds=60)
+    clock_patience: timedelta = timedelta(seconds=60)
+    here_for: timedelta = timedelta(minutes=15)
+    confirm_within: timedelta = timedelta(minutes=2)
+    board_interval: timedelta = timedelta(seconds=5)
