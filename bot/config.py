@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
+import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -23,7 +25,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
-from typing_extensions import Annotated
 
 from bot.errors import ConfigError
 from bot.matrix.ids import server_of, user_id
@@ -197,3 +198,11 @@ def _said(fault: Any) -> str:
     last = str(fault["loc"][-1]) if fault["loc"] else ""
     secret = any(name in last for name in _SECRETS) or isinstance(given, dict)
     return message if secret or fault["type"] == "missing" else f"{message} (it is {given!r})"
+
+
+def as_yaml(config: Config, plugins: Mapping[str, BaseModel]) -> str:
+    """The settings in force as YAML, each with its default filled in, secrets as asterisks."""
+    values = config.model_dump(mode="json", exclude={"plugins"})
+    values["plugins"] = {name: settings.model_dump(mode="json") for name, settings in plugins.items()}
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return text

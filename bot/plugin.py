@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, NewType, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
-Rest = NewType("Rest", str)
+Rest = Annotated[str, "the rest of the line"]
 """An argument that takes the remaining words of the line, as typed."""
 
 

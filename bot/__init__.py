@@ -1,0 +1,1 @@
+"""A small, complete plugin host for Matrix."""

@@ -1,0 +1,92 @@
+"""Tells what is missing before the first session, and how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from bot.clock import SystemClock
+from bot.config import Config, read_config
+from bot.credentials import credentials
+from bot.errors import BotError, MatrixError
+from bot.loader import load
+from bot.matrix.client import NioHomeserver
+from bot.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `remedy` says what to do where it is not `fine`."""
+
+    what: str
+    fine: bool
+    remedy: str = ""
+
+
+async def check(path: Path | None) -> bool:
+    """Print a line a finding; True where everything is fine."""
+    console = Console()
+    everything = True
+    async for finding in findings(path):
+        everything &= finding.fine
+        mark = Text("✓ ", "green") if finding.fine else Text("✗ ", "bold red")
+        console.print(mark + Text(finding.what + (f" — {finding.remedy}" if finding.remedy else ""), ""))
+    return everything
+
+
+async def findings(path: Path | None) -> AsyncIterator[Finding]:
+    """What was found, one after another; what builds on something that is missing is left out."""
+    try:
+        config = read_config(path)
+    except BotError as error:
+        for line in str(error).splitlines():
+            yield Finding("settings", fine=False, remedy=line)
+        return
+    yield Finding("settings are complete", fine=True)
+    yield _plugins(config)
+    yield await _store(config)
+    async for finding in _account(config):
+        yield finding
+
+
+def _plugins(config: Config) -> Finding:
+    try:
+        names = [loaded.name for loaded in load(config.plugins)]
+    except BotError as error:
+        return Finding("plugins", fine=False, remedy=str(error))
+    return Finding(f"plugins: {', '.join(names) or 'none'}", fine=True)
+
+
+async def _store(config: Config) -> Finding:
+    try:
+        database = await Database.open(config.store.path)
+    except BotError as error:
+        return Finding("the data folder", fine=False, remedy=str(error))
+    await database.close()
+    return Finding(f"the data folder {config.store.path} can be used", fine=True)
+
+
+async def _account(config: Config) -> AsyncIterator[Finding]:
+    url = str(config.homeserver.url).rstrip("/")
+    try:
+        login = await credentials(config.homeserver, config.store.path)
+        async with NioHomeserver.connect(
+            url, login.user_id, login.device_id, login.access_token, SystemClock()
+        ) as account:
+            batch = await asyncio.wait_for(account.sync(None, 0), 60)
+    except (MatrixError, TimeoutError) as error:
+        yield Finding("login", fine=False, remedy=f"{url} does not let us in: {error}. Look at the address and the login")
+        return
+    except BotError as error:
+        yield Finding("login", fine=False, remedy=str(error))
+        return
+    yield Finding(f"logged in at {url} as {login.user_id}, device {login.device_id}", fine=True)
+    rooms, invites = len(batch.joined), len(batch.invited)
+    yield Finding(f"in {rooms} rooms, {invites} invites open", fine=True)
+    if not rooms:
+        yield Finding(f"next: invite {login.user_id} to a room and type !breakout there", fine=True)

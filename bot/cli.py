@@ -1,0 +1,69 @@
+"""The one program: run · demo · check · config."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.errors import BotError
+
+app = typer.Typer(
+    name="breakout-bot",
+    help="Breakout rooms for Matrix: a moderator splits a room into groups and brings everybody back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The YAML file with the settings; see config.example.yaml.")
+]
+
+
+@app.command()
+def run(config: ConfigFile = None) -> None:
+    """Run the bot until it is stopped (Ctrl-C, or SIGTERM)."""
+    from bot.run import run as run_bot
+
+    asyncio.run(run_bot(config))
+
+
+@app.command()
+def check(config: ConfigFile = None) -> None:
+    """Tell what is missing before the first session, and how to mend it."""
+    from bot.check import check as run_checks
+
+    if not asyncio.run(run_checks(config)):
+        raise typer.Exit(1)
+
+
+@app.command(name="config")
+def show_config(config: ConfigFile = None) -> None:
+    """Print the settings in force, secrets hidden."""
+    from bot.loader import load
+    from bot.config import as_yaml, read_config
+
+    found = read_config(config)
+    typer.echo(as_yaml(found, {loaded.name: loaded.config for loaded in load(found.plugins)}), nl=False)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def demo(context: typer.Context) -> None:
+    """Play a whole session on a homeserver of its own, and verify it (`demo --help` tells more)."""
+    from bot.loader import demo_of
+
+    raise typer.Exit(demo_of("breakout")(context.args))
+
+
+def main() -> None:
+    """The entry point: a known failure is one sentence and exit code 1, not a traceback."""
+    try:
+        app()
+    except BotError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the last word of a program that cannot go on
+        sys.exit(1)

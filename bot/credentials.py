@@ -1,0 +1,59 @@
+"""The login that lasts: made once by password, kept in the data folder, the device always the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bot.config import HomeserverConfig
+from bot.errors import ConfigError, Permanent
+from bot.matrix.client import login_password, whoami
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What opens the account."""
+
+    user_id: str
+    device_id: str
+    access_token: str
+
+
+async def credentials(config: HomeserverConfig, folder: Path) -> Credentials:
+    """The kept login of this account, else a new one; `ConfigError` says what to mend where neither works.
+
+    Stock servers allow five logins and then one in 333 s, and each login is a new device: so never at each start.
+    """
+    url = str(config.url).rstrip("/")
+    if config.access_token is not None:
+        token = config.access_token.get_secret_value()
+        user, device = await whoami(url, token)
+        if user != config.user_id:
+            raise ConfigError(f"homeserver.access_token belongs to {user}, not to homeserver.user_id {config.user_id}")
+        return Credentials(user, device, token)
+    kept = folder / "session.json"
+    if kept.is_file():
+        found = Credentials(**json.loads(kept.read_text(encoding="utf-8")))
+        if found.user_id == config.user_id:
+            return found
+    assert config.password is not None  # noqa: S101 - the settings refuse neither of both
+    try:
+        device, token = await login_password(
+            url, config.user_id, config.password.get_secret_value(), config.device_name
+        )
+    except Permanent as refused:
+        raise ConfigError(f"The homeserver refuses the login of {config.user_id}: {refused.message}") from None
+    made = Credentials(config.user_id, device, token)
+    _keep(kept, made)
+    return made
+
+
+def _keep(path: Path, made: Credentials) -> None:
+    """Write whole or not at all, readable by us alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(asdict(made), file)
+    draft.replace(path)

@@ -1,0 +1,244 @@
+"""Takes each event that came in, once, in order: to the command or the handlers that want it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from bot.commands.bind import bind
+from bot.commands.match import Matched, Registry, Unknown
+from bot.commands.read import line_of
+from bot.commands.refusals import HostRefusal, NotPermitted, UnknownCommand, WrongPlace
+from bot.commands.sentences import broken, explain, skipped
+from bot.loader import Loaded
+from bot.matrix.events import Departed, Message, Reaction, Redaction, StateChange, Unreadable
+from bot.matrix.ids import EventId, RoomId, UserId
+from bot.message.doc import Doc
+from bot.plugin import Call, Outcome, ReactionAdded, ReactionRemoved, Role, Standing, Tick, Unit
+from bot.store.inbox import Inbox
+from bot.store.outbox import OutboxRows
+from bot.unit import Transaction, Transactions
+
+log = structlog.get_logger(__name__)
+
+REFUSALS_APART = timedelta(minutes=1)
+"""Refusals to somebody who is no moderator come at most this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started plugin with the state that its lifespan yielded."""
+
+    loaded: Loaded
+    state: Any
+
+    @property
+    def name(self) -> str:
+        """The plugin's name."""
+        return self.loaded.name
+
+
+class Dispatcher:
+    """Works off the inbox, one event after another, each in one transaction with all that it causes."""
+
+    def __init__(
+        self, running: Sequence[Running], registry: Registry, transactions: Transactions, prefix: str
+    ) -> None:
+        self._running = {plugin.name: plugin for plugin in running}
+        self._registry = registry
+        self._transactions = transactions
+        self._prefix = prefix
+        self._refused_at: dict[UserId, datetime] = {}
+        self._news = asyncio.Event()
+        self._news.set()
+        self._idle = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be something in the inbox."""
+        self._idle.clear()
+        self._news.set()
+
+    async def idle(self) -> None:
+        """Return when the inbox is worked off."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Work for ever."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while await self._take_some():
+                pass
+            if not self._news.is_set():
+                self._idle.set()
+
+    async def _take_some(self) -> bool:
+        async with self._transactions.open() as transaction:
+            rows = await Inbox(transaction.connection).pending()
+        for row in rows:
+            await self._take(row.event_id, row.event)
+        return bool(rows)
+
+    async def _take(self, event_id: EventId, event: Any) -> None:
+        """One event, one transaction. What fails beyond repair is logged and marked as done, never tried for ever."""
+        try:
+            async with self._transactions.open() as transaction:
+                await self._handle(transaction, event)
+                await Inbox(transaction.connection).done(event_id)
+        except Exception:
+            log.exception("an event could not be handled", kind=type(event).__name__)
+            async with self._transactions.open() as transaction:
+                await Inbox(transaction.connection).done(event_id)
+
+    async def _handle(self, transaction: Transaction, event: Any) -> None:
+        match event:
+            case Message():
+                await self._message(transaction, event)
+            case Reaction():
+                await self._reaction(transaction, event)
+            case Redaction():
+                await self._redaction(transaction, event)
+            case StateChange() | Departed() | Unreadable():
+                await self._tell_all(transaction, event)
+            case _:
+                log.warning("an event that nobody handles", kind=type(event).__name__)
+
+    async def _tell_all(self, transaction: Transaction, event: Any) -> None:
+        for plugin in self._running.values():
+            await self._tell(transaction, plugin, event)
+
+    async def _tell(self, transaction: Transaction, plugin: Running, event: Any) -> None:
+        """Call the plugin's handler, if it has one; its failure is its own."""
+        handler = plugin.loaded.plugin.handlers.get(type(event))
+        if handler is None:
+            return
+        try:
+            async with transaction.connection.begin_nested():
+                await handler(plugin.state, transaction.unit_of(plugin.name), event)
+        except Exception:
+            log.exception("a plugin's handler failed", plugin=plugin.name, kind=type(event).__name__)
+
+    # --- messages and commands
+
+    async def _message(self, transaction: Transaction, message: Message) -> None:
+        found = None
+        if message.msgtype == "m.text":
+            found = self._registry.match(line_of(message))
+        if found is None:
+            if not message.stale:
+                await self._tell_all(transaction, message)
+            return
+        plugin = self._running[found.plugin]
+        if message.stale:
+            await self._skip(transaction, plugin, message)
+        else:
+            await self._command(transaction, plugin, message, found)
+
+    async def _skip(self, transaction: Transaction, plugin: Running, message: Message) -> None:
+        """Commands that were typed while the bot was away for long are answered by one sentence a room."""
+        key = f"skipped:{message.room}:{transaction.now:%Y%m%dT%H%M}"
+        await transaction.unit_of(plugin.name).outbox.say(key, message.room, skipped())
+
+    async def _command(
+        self, transaction: Transaction, plugin: Running, message: Message, found: Matched | Unknown
+    ) -> None:
+        unit = transaction.unit_of(plugin.name)
+        standing = await standing_of(plugin, unit, message.room, message.sender)
+        if standing is None:
+            return
+        try:
+            async with transaction.connection.begin_nested():
+                outcome = await self._carry_out(plugin, unit, message, standing, found)
+        except Exception as error:
+            if not (known := self._explained(plugin, error)):
+                reference = secrets.token_hex(2).upper()
+                log.exception("a command broke", plugin=plugin.name, reference=reference)
+                known = broken(reference)
+            elif standing.role < Role.MODERATOR and not self._may_refuse(message.sender, unit.now):
+                return
+            outcome = known
+        await _answer(unit, message, outcome)
+
+    async def _carry_out(
+        self, plugin: Running, unit: Unit, message: Message, standing: Standing, found: Matched | Unknown
+    ) -> Outcome:
+        declaration = plugin.loaded.plugin
+        if isinstance(found, Unknown):
+            raise UnknownCommand(found.typed, found.nearest)
+        command = found.command
+        if standing.role < command.role:
+            raise NotPermitted(command)
+        if command.where and standing.place not in command.where:
+            raise WrongPlace(command, standing.place)
+        subject = await declaration.subject(plugin.state, unit, message, standing) if declaration.subject else None
+        call = Call(plugin.state, unit, message, found.line, standing, subject)
+        if command.parse is not None:
+            return await command.handler(call, command.parse(found.line, subject))
+        return await command.handler(call, **bind(command, found.line))
+
+    def _explained(self, plugin: Running, error: Exception) -> Doc | None:
+        """The sentence of a refusal: the plugin's wording, else the host's; None for what is no refusal."""
+        said = plugin.loaded.plugin.explain(error, plugin.state) if plugin.loaded.plugin.explain else None
+        if said is None and isinstance(error, HostRefusal):
+            return explain(error, self._prefix)
+        return said
+
+    def _may_refuse(self, user: UserId, now: datetime) -> bool:
+        last = self._refused_at.get(user)
+        if last is not None and now - last < REFUSALS_APART:
+            return False
+        self._refused_at = {u: t for u, t in self._refused_at.items() if now - t < REFUSALS_APART} | {user: now}
+        return True
+
+    # --- reactions
+
+    async def _reaction(self, transaction: Transaction, reaction: Reaction) -> None:
+        owned = await OutboxRows.key_of(transaction.connection, reaction.target)
+        if owned and (plugin := self._running.get(owned[0])):
+            await self._tell(transaction, plugin, ReactionAdded(reaction, owned[1]))
+
+    async def _redaction(self, transaction: Transaction, redaction: Redaction) -> None:
+        gone = await Inbox(transaction.connection).event(redaction.target)
+        if isinstance(gone, Reaction):
+            owned = await OutboxRows.key_of(transaction.connection, gone.target)
+            if owned and (plugin := self._running.get(owned[0])):
+                await self._tell(transaction, plugin, ReactionRemoved(gone, owned[1], redaction.sender))
+            return
+        for owner, key in await OutboxRows.copies_of(transaction.connection, redaction.target):
+            await transaction.unit_of(owner).outbox.withdraw(key)
+
+
+async def standing_of(plugin: Running, unit: Unit, room: RoomId, user: UserId) -> Standing | None:
+    """What `user` is for this plugin in `room`; None for somebody whom it does not answer."""
+    if plugin.loaded.plugin.standing is not None:
+        standing: Standing | None = await plugin.loaded.plugin.standing(plugin.state, unit, room, user)
+        return standing
+    power = await unit.rooms.power(room)
+    return Standing(Role.MODERATOR if power.level(user) >= 50 else Role.ANYONE, "room", room)  # noqa: PLR2004
+
+
+async def _answer(unit: Unit, message: Message, outcome: Outcome) -> None:
+    if isinstance(outcome, Tick):
+        await unit.outbox.react(message.room, message.event_id, "✅")
+    elif outcome is not None:
+        await answer(unit, message, outcome)
+
+
+async def answer(unit: Unit, message: Message, said: Doc) -> None:
+    """Reply to a message, at the place where it stands (a thread, say), before anything that is queued."""
+    from bot.matrix.ports import Urgency
+
+    await unit.outbox.say(
+        f"reply:{message.event_id}",
+        message.room,
+        said,
+        urgency=Urgency.ANSWER,
+        reply_to=message.event_id,
+        thread=message.thread,
+    )

@@ -1,0 +1,82 @@
+"""Goes into rooms to which somebody who may do so invites the bot, and declines other invites with a reason."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from bot.config import AccessConfig
+from bot.dispatch import Running
+from bot.errors import Permanent
+from bot.matrix.events import Invited, RawEvent
+from bot.matrix.ids import EventId, RoomId, UserId, server_of
+from bot.message.sentence import Catalogue
+from bot.plugin import Joined
+from bot.store.inbox import Inbox
+from bot.unit import Transactions
+
+log = structlog.get_logger(__name__)
+catalogue = Catalogue()
+
+
+class Doors(Protocol):
+    """The verbs that it needs."""
+
+    @property
+    def me(self) -> UserId: ...
+    async def join(self, room: RoomId, via: tuple[str, ...] = ()) -> None: ...
+    async def leave(self, room: RoomId, reason: str = "") -> None: ...
+    async def state(self, room: RoomId) -> list[RawEvent]: ...
+
+
+class Doorkeeper:
+    """Carries out one invite; the inbox row stays open until it is done, so a restart takes it up again."""
+
+    def __init__(
+        self, access: AccessConfig, doors: Doors, transactions: Transactions, running: tuple[Running, ...]
+    ) -> None:
+        self._access, self._doors, self._transactions, self._running = access, doors, transactions, running
+
+    async def answer(self, event_id: str) -> datetime | None:
+        """Follow or decline the invite of this inbox row (work of a reconciler)."""
+        async with self._transactions.open() as transaction:
+            invited = await Inbox(transaction.connection).event(EventId(event_id))
+        if not isinstance(invited, Invited):
+            return None
+        if self._access.may_invite(invited.inviter, self._doors.me):
+            await self._come(EventId(event_id), invited)
+        else:
+            await self._decline(EventId(event_id), invited)
+        return None
+
+    async def _come(self, event_id: EventId, invited: Invited) -> None:
+        try:
+            await self._doors.join(invited.room, (server_of(invited.inviter),))
+            state = await self._doors.state(invited.room)
+        except Permanent as refused:
+            log.warning("an invite could not be followed", room=invited.room, why=refused.errcode)
+            async with self._transactions.open() as transaction:
+                await Inbox(transaction.connection).done(event_id)
+            return
+        encrypted = any(event.get("type") == "m.room.encryption" for event in state)
+        async with self._transactions.open() as transaction:
+            for event in state:
+                await transaction.rooms.assume(
+                    invited.room, event["type"], event["state_key"], event["content"], event["sender"]
+                )
+            await Inbox(transaction.connection).done(event_id)
+            for plugin in self._running:
+                if handler := plugin.loaded.plugin.handlers.get(Joined):
+                    joined = Joined(invited.room, invited.inviter, encrypted, transaction.now)
+                    await handler(plugin.state, transaction.unit_of(plugin.name), joined)
+
+    async def _decline(self, event_id: EventId, invited: Invited) -> None:
+        reason = catalogue.text("This bot follows only invites of people whom its admins allow.")
+        try:
+            await self._doors.leave(invited.room, reason)
+        except Permanent as refused:
+            log.info("an invite could not be declined", room=invited.room, why=refused.errcode)
+        async with self._transactions.open() as transaction:
+            await Inbox(transaction.connection).done(event_id)

@@ -1,0 +1,77 @@
+"""Runs the bot as a process: settings, login, store, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import structlog
+
+from bot.app import App
+from bot.clock import SystemClock
+from bot.config import Config, read_config
+from bot.credentials import credentials
+from bot.errors import LoginLost
+from bot.loader import load
+from bot.logs import set_up_logs
+from bot.matrix.client import NioHomeserver
+from bot.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+
+async def run(path: Path | None) -> None:
+    """Run until SIGINT or SIGTERM; `BotError` says in one sentence why it cannot run."""
+    config = read_config(path)
+    set_up_logs(config.logs.level, config.logs.format)
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    database = await Database.open(config.store.path)
+    try:
+        await _serve(config, database, stop)
+    finally:
+        await database.close()
+
+
+async def _serve(config: Config, database: Database, stop: asyncio.Event) -> None:
+    loaded = load(config.plugins)
+    login = await credentials(config.homeserver, config.store.path)
+    clock = SystemClock()
+    url = str(config.homeserver.url).rstrip("/")
+    async with NioHomeserver.connect(url, login.user_id, login.device_id, login.access_token, clock) as account:
+        app = App(
+            account=account,
+            database=database,
+            loaded=loaded,
+            clock=clock,
+            access=config.access,
+            prefix=config.commands.prefix,
+        )
+        try:
+            await _until_stopped(app, stop)
+        except* LoginLost as lost:
+            raise LoginLost(
+                "The homeserver no longer accepts the bot's login. Log it in again: put its password into the "
+                "settings, delete session.json in the data folder, and start it."
+            ) from lost
+
+
+async def _until_stopped(app: App, stop: asyncio.Event) -> None:
+    serving = asyncio.create_task(app.run())
+    stopping = asyncio.create_task(stop.wait())
+    ready = asyncio.create_task(_say_ready(app))
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (stopping, ready):
+        task.cancel()
+    if serving.done():
+        await serving
+    serving.cancel()
+    await asyncio.wait({serving})
+    log.info("stopped")
+
+
+async def _say_ready(app: App) -> None:
+    await app.ready.wait()
+    log.info("ready")

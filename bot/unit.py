@@ -1,0 +1,94 @@
+"""One transaction, and whom to wake once it is committed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.clock import Clock
+from bot.matrix.ids import RoomId, UserId
+from bot.plugin import Unit
+from bot.store.alarms import AlarmRows
+from bot.store.database import Database
+from bot.store.outbox import OutboxRows
+from bot.store.roomstate import RoomStates
+
+
+class Transaction:
+    """An open transaction, from which each plugin gets a `Unit` of its own."""
+
+    def __init__(self, connection: AsyncConnection, clock: Clock, me: UserId) -> None:
+        self.connection = connection
+        self.now = clock.now()
+        self.rooms = RoomStates(connection)
+        self.woken: set[tuple[str, str]] = set()
+        self._me = me
+        self._outboxes: dict[str, OutboxRows] = {}
+        self._alarms: dict[str, AlarmRows] = {}
+
+    def unit_of(self, owner: str) -> Unit:
+        """What the plugin `owner` may do in this transaction."""
+        if owner not in self._outboxes:
+            self._outboxes[owner] = OutboxRows(self.connection, owner, self.now, self._me)
+            self._alarms[owner] = AlarmRows(self.connection, owner)
+        return Unit(
+            connection=self.connection,
+            now=self.now,
+            rooms=self.rooms,
+            outbox=self._outboxes[owner],
+            alarms=self._alarms[owner],
+            wake=partial(self.wake, owner),
+        )
+
+    def wake(self, owner: str, key: str) -> None:
+        """Ask for a pass of the plugin's reconciler over `key` after the commit."""
+        self.woken.add((owner, key))
+
+    @property
+    def touched_rooms(self) -> set[RoomId]:
+        """The rooms for which something was put into an outbox."""
+        return {room for outbox in self._outboxes.values() for room in outbox.touched}
+
+    @property
+    def alarms_changed(self) -> bool:
+        """Whether an alarm was set or taken back."""
+        return any(alarms.changed for alarms in self._alarms.values())
+
+
+class Transactions:
+    """Opens transactions, and after each commit wakes those whom it concerns."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        me: UserId,
+        *,
+        wake: Callable[[str, str], None],
+        room_has_mail: Callable[[RoomId], None],
+        alarms_changed: Callable[[], None],
+    ) -> None:
+        self._database, self._clock, self._me = database, clock, me
+        self._wake, self._room_has_mail, self._alarms_changed = wake, room_has_mail, alarms_changed
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Transaction]:
+        """A transaction; what it woke is woken when it is committed, and not at all when it is rolled back."""
+        async with self._database.write() as connection:
+            transaction = Transaction(connection, self._clock, self._me)
+            yield transaction
+        for owner, key in transaction.woken:
+            self._wake(owner, key)
+        for room in transaction.touched_rooms:
+            self._room_has_mail(room)
+        if transaction.alarms_changed:
+            self._alarms_changed()
+
+    @asynccontextmanager
+    async def unit(self, owner: str) -> AsyncIterator[Unit]:
+        """A transaction of one plugin."""
+        async with self.open() as transaction:
+            yield transaction.unit_of(owner)
