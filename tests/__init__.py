@@ -1,0 +1,1 @@
+"""The tests, by level; CONTRIBUTING.md says which is for what."""
