@@ -1,0 +1,1 @@
+"""What a machine can check about the house: its arrows, its files, its documentation."""
