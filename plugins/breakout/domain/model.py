@@ -70,6 +70,9 @@ class Help:
     times: int = 1
     claimed_by: str | None = None
     reminded: bool = False
+    attended_by: str | None = None
+    """A moderator who came into the room after the asking; one who stays `help_stay` closes the request."""
+    attended_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +178,23 @@ class Session:
     """Who tapped ✋ at the check-in."""
     waiting: frozenset[str] = frozenset()
     """Late joiners about whom the moderators were asked."""
+    left_out: frozenset[str] = frozenset()
+    """Whose seat a moderator took away by hand: a start does not deal them one again."""
+    asked_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When each person last asked for help in this round (the cool-down)."""
     pending: Pending | None = None
     board: int = 0
     """Number of the newest board message; boards before it are not edited any more."""
     reminded: bool = False
     """Those not yet in were named in the main room in this round."""
+    duration_announced: bool = False
     delete_announced: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.seats, MappingProxyType):
             object.__setattr__(self, "seats", MappingProxyType(dict(self.seats)))
+        if not isinstance(self.asked_at, MappingProxyType):
+            object.__setattr__(self, "asked_at", MappingProxyType(dict(self.asked_at)))
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a session is saved by plugins.breakout.store, never pickled")
@@ -245,6 +255,16 @@ class Settings:
     """None: smallest in auto mode, ask in manual mode."""
     help_reminder: timedelta = timedelta(minutes=3)
     help_cooldown: timedelta = timedelta(seconds=10)
+    help_stay: timedelta = timedelta(seconds=30)
+    long_round: timedelta = timedelta(minutes=15)
+    """Rounds of this length and more get `long_closing_notice`."""
+    max_timer: timedelta = timedelta(hours=24)
+    duration_notice: timedelta = timedelta(minutes=15)
+    """How long before `max_duration` the end is announced."""
+    delete_notice: timedelta = timedelta(days=1)
+    """How long before `delete_after` the deletion is announced."""
+    in_time: timedelta = timedelta(seconds=60)
+    """What is carried out later than this after its moment counts as missed."""
     not_in_after: timedelta = timedelta(seconds=90)
     move_grace: timedelta = timedelta(seconds=60)
     clock_patience: timedelta = timedelta(seconds=60)

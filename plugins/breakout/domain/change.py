@@ -1,0 +1,24 @@
+"""What a decision brings: the new session, what is said once because of it, and what the asker is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from plugins.breakout.domain.model import Session
+from plugins.breakout.domain.notices import Notice
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T_co]):
+    """The outcome of one decision; `session` is to be saved, `notices` go to the outbox in the same transaction.
+
+    `retired` is the former session of the main room, where a new one took its place: its rooms are closed for good.
+    """
+
+    session: Session
+    told: T_co
+    notices: tuple[Notice, ...] = ()
+    retired: Session | None = None
