@@ -172,6 +172,8 @@ class Session:
     ended_at: datetime | None = None
     warned: frozenset[int] = frozenset()
     """Seconds before the end of the warnings already given in this round."""
+    forewarned: bool = False
+    """The warning that says what will be gone was given in this round."""
     passed: frozenset[str] = frozenset()
     """Who declined this round by `pass`."""
     taps: frozenset[str] = frozenset()

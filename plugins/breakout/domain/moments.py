@@ -2,17 +2,253 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.model import Session, Settings
+from plugins.breakout.domain.changes.help import attended
+from plugins.breakout.domain.changes.running import (
+    NEAR_NOTICE,
+    begin_clock,
+    begin_closing,
+    closing_notice,
+    discard,
+    finish,
+    seconds,
+)
+from plugins.breakout.domain.model import Phase, Presence, Room, Session, Settings
+from plugins.breakout.domain.notices import (
+    Deleted,
+    DeleteSoon,
+    EndReason,
+    HelpReminded,
+    MaxDurationSoon,
+    Notice,
+    NotYetIn,
+    PassedWhileDown,
+    WarningGiven,
+)
+
+ACTIVE = (Phase.RUNNING, Phase.CLOSING)
+Step = tuple[Session, tuple[Notice, ...]]
 
 
 def advance(session: Session, *, now: datetime, settings: Settings) -> Change[None]:
     """Do what is due by `now`; a second call for the same `now` does nothing (the session is the same object)."""
-    raise NotImplementedError
+    notices: list[Notice] = []
+    for step in (_pending, _clock, _deadline, _duration, _warnings, _not_yet_in, _moves, _help, _deletion):
+        session, said = step(session, now, settings)
+        notices.extend(said)
+    return Change(session, None, tuple(notices))
 
 
 def next_moment(session: Session, settings: Settings) -> datetime | None:
     """When `advance` has something to do next; None: nothing until something else happens."""
-    raise NotImplementedError
+    return min(_moments(session, settings), default=None)
+
+
+def _moments(session: Session, settings: Settings) -> Iterator[datetime]:
+    if session.phase is Phase.DELETED:
+        return
+    if session.pending:
+        yield session.pending.until
+    if session.phase is Phase.ENDED and session.ended_at:
+        yield _delete_moment(session, settings)
+    if session.phase not in ACTIVE or session.started_at is None:
+        return
+    if session.clock_at is None and session.phase is Phase.RUNNING:
+        yield session.started_at + settings.clock_patience
+    if session.ends_at:
+        yield session.ends_at if session.phase is Phase.CLOSING else _notice_at(session, settings)
+        yield from (session.ends_at - warning for warning in _open_warnings(session, settings))
+    yield _duration_moment(session, settings)
+    if _will_remind(session) and session.clock_at:
+        yield session.clock_at + settings.not_in_after
+    yield from (seat.moved_until for seat in session.seats.values() if seat.moved_until)
+    for room in session.open_rooms:
+        yield from _help_moments(room, settings)
+
+
+def _pending(session: Session, now: datetime, settings: Settings) -> Step:
+    """A question not answered in time is forgotten."""
+    if session.pending and now >= session.pending.until:
+        return replace(session, pending=None), ()
+    return session, ()
+
+
+def _clock(session: Session, now: datetime, settings: Settings) -> Step:
+    """The clock begins when the last invite is out, at the latest `clock_patience` after the start."""
+    if session.phase is not Phase.RUNNING or session.clock_at is not None or session.started_at is None:
+        return session, ()
+    latest = session.started_at + settings.clock_patience
+    if now < latest and not _invites_out(session):
+        return session, ()
+    return begin_clock(session, now=min(now, latest), settings=settings)
+
+
+def _invites_out(session: Session) -> bool:
+    made = all(room.room_id is not None for room in session.open_rooms)
+    return made and all(seat.presence is not Presence.ASSIGNED for seat in session.seats.values())
+
+
+def _deadline(session: Session, now: datetime, settings: Settings) -> Step:
+    """The closing notice of a timer, and the end itself."""
+    if session.phase not in ACTIVE or session.ends_at is None:
+        return session, ()
+    moment = session.ends_at
+    if now >= moment:
+        why = EndReason.TIMER if session.closing_by is None else EndReason.MODERATOR
+        missed = (PassedWhileDown(session.id, session.round, moment),) if _late(moment, now, settings) else ()
+        ended, notices = finish(session, why=why, now=now)
+        return ended, (*missed, *notices)
+    if session.phase is Phase.RUNNING and now >= _notice_at(session, settings):
+        return begin_closing(session, moment, by=None, now=now, settings=settings)
+    return session, ()
+
+
+def _late(moment: datetime, now: datetime, settings: Settings) -> bool:
+    return now - moment > settings.in_time
+
+
+def _notice_at(session: Session, settings: Settings) -> datetime:
+    """When the timer's closing notice is due."""
+    assert session.ends_at is not None
+    return session.ends_at - closing_notice(session, session.ends_at, settings)
+
+
+def _duration_moment(session: Session, settings: Settings) -> datetime:
+    assert session.started_at is not None
+    end = session.started_at + settings.max_duration
+    return (
+        end if session.duration_announced else end - min(settings.duration_notice, settings.max_duration / 2)
+    )
+
+
+def _duration(session: Session, now: datetime, settings: Settings) -> Step:
+    """No session runs for ever."""
+    if session.phase not in ACTIVE or session.started_at is None or now < _duration_moment(session, settings):
+        return session, ()
+    end = session.started_at + settings.max_duration
+    if now >= end:
+        missed = (PassedWhileDown(session.id, session.round, end),) if _late(end, now, settings) else ()
+        ended, notices = finish(session, why=EndReason.MAX_DURATION, now=now)
+        return ended, (*missed, *notices)
+    soon = MaxDurationSoon(session.id, session.round, end)
+    timed = session.ends_at is not None and session.ends_at <= end
+    return replace(session, duration_announced=True), () if timed else (soon,)
+
+
+def _open_warnings(session: Session, settings: Settings) -> tuple[timedelta, ...]:
+    """The warnings that are still to be given, longest first; one near the closing notice is none."""
+    assert session.ends_at is not None
+    notice = session.closing_at if session.phase is Phase.CLOSING else _notice_at(session, settings)
+    assert notice is not None
+    return tuple(
+        warning
+        for warning in sorted(settings.warnings, reverse=True)
+        if seconds(warning) not in session.warned and abs(session.ends_at - warning - notice) > NEAR_NOTICE
+    )
+
+
+def _warnings(session: Session, now: datetime, settings: Settings) -> Step:
+    """Warnings that are due; one that is found late by more than half of its time is skipped as missed."""
+    if session.phase not in ACTIVE or session.ends_at is None:
+        return session, ()
+    ends_at, due = (
+        session.ends_at,
+        [w for w in _open_warnings(session, settings) if session.ends_at - w <= now],
+    )
+    if not due:
+        return session, ()
+    notices: list[Notice] = []
+    warning = due[-1]
+    if now - (ends_at - warning) <= min(settings.in_time, warning / 2):
+        rest = [w for w in _open_warnings(session, settings) if w < warning]
+        notices.extend(
+            WarningGiven(
+                session.id,
+                session.round,
+                room.number,
+                seconds(warning),
+                ends_at,
+                first=not session.forewarned,
+                last=not rest,
+            )
+            for room in session.open_rooms
+            if room.room_id is not None
+        )
+    warned = session.warned | {seconds(w) for w in due}
+    return replace(session, warned=warned, forewarned=session.forewarned or bool(notices)), tuple(notices)
+
+
+def _will_remind(session: Session) -> bool:
+    return session.phase is Phase.RUNNING and session.clock_at is not None and not session.reminded
+
+
+def _not_yet_in(session: Session, now: datetime, settings: Settings) -> Step:
+    """Once a round those are named who have an open invite; who declined or left knows what he does."""
+    if (
+        not _will_remind(session)
+        or session.clock_at is None
+        or now < session.clock_at + settings.not_in_after
+    ):
+        return session, ()
+    users = tuple(seat.user for seat in session.seats.values() if seat.presence is Presence.INVITED)
+    notices = (NotYetIn(session.id, session.round, users),) if users else ()
+    return replace(session, reminded=True), notices
+
+
+def _moves(session: Session, now: datetime, settings: Settings) -> Step:
+    """Who has not followed a move in time is no longer kept in the old room."""
+    over = [seat for seat in session.seats.values() if seat.moved_until and seat.moved_until <= now]
+    if session.phase not in ACTIVE or not over:
+        return session, ()
+    return session.with_seats(*(replace(seat, moved_from=None, moved_until=None) for seat in over)), ()
+
+
+def _help_moments(room: Room, settings: Settings) -> Iterator[datetime]:
+    help = room.help
+    if help and help.attended_since:
+        yield help.attended_since + settings.help_stay
+    elif help and help.claimed_by is None and not help.reminded:
+        yield help.since + settings.help_reminder
+
+
+def _help(session: Session, now: datetime, settings: Settings) -> Step:
+    """A moderator who has stayed closes the request; one that nobody answers is said once more."""
+    if session.phase not in ACTIVE:
+        return session, ()
+    notices: list[Notice] = []
+    for room in session.open_rooms:
+        if room.help is None or not any(moment <= now for moment in _help_moments(room, settings)):
+            continue
+        if room.help.attended_since:
+            session, closed = attended(session, room.number)
+            notices.extend(closed)
+        else:
+            help = replace(room.help, reminded=True)
+            session = session.with_room(replace(room, help=help))
+            notices.append(HelpReminded(session.id, session.round, room.number, help.since, help.user))
+    return session, tuple(notices)
+
+
+def _delete_moment(session: Session, settings: Settings) -> datetime:
+    assert session.ended_at is not None
+    end = session.ended_at + settings.delete_after
+    return end if session.delete_announced else end - min(settings.delete_notice, settings.delete_after / 2)
+
+
+def _deletion(session: Session, now: datetime, settings: Settings) -> Step:
+    """Ended rooms are not kept for ever."""
+    if (
+        session.phase is not Phase.ENDED
+        or session.ended_at is None
+        or now < _delete_moment(session, settings)
+    ):
+        return session, ()
+    end = session.ended_at + settings.delete_after
+    if now < end:
+        return replace(session, delete_announced=True), (DeleteSoon(session.id, session.round, end),)
+    missed = (PassedWhileDown(session.id, session.round, end),) if _late(end, now, settings) else ()
+    return discard(session), (*missed, Deleted(session.id))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
-def _said(**options: Any) -> Any:
-    """A field that the message shows and its key leaves out."""
-    return field(metadata={"key": False}, **options)
+SAID = {"key": False}
+"""Marks a field that the message shows and its key leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,8 @@ class WelcomeRoom(Notice):
     KIND: ClassVar[str] = "welcome"
     round: int
     room: int
+    attempt: int = 1
+    """A room made anew (the bot was removed from the first) is welcomed anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class ClockBegan(Notice):
 
     KIND: ClassVar[str] = "clock"
     round: int
-    ends_at: datetime = _said()
+    ends_at: datetime = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class NotYetIn(Notice):
 
     KIND: ClassVar[str] = "not-yet-in"
     round: int
-    users: tuple[str, ...] = _said()
+    users: tuple[str, ...] = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class ChooseNow(Notice):
 
     KIND: ClassVar[str] = "choose-now"
     round: int
-    users: tuple[str, ...] = _said()
+    users: tuple[str, ...] = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,9 @@ class RoomRemoved(Notice):
 
     KIND: ClassVar[str] = "room-removed"
     room: int
-    name: str = _said()
-    users: tuple[str, ...] = _said()
+    at: datetime
+    name: str = field(metadata=SAID)
+    users: tuple[str, ...] = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +125,20 @@ class TaskSet(Notice):
     KIND: ClassVar[str] = "task"
     room: int
     at: datetime
-    text: str = _said()
+    text: str = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
 class WarningGiven(Notice):
-    """In the breakout room: so many seconds are left. The first one says what will be gone, the last one pings."""
+    """In the breakout room: so many seconds are left. The first says what will be gone, the last pings."""
 
     KIND: ClassVar[str] = "warning"
     round: int
     room: int
     seconds: int
     ends_at: datetime
-    first: bool = _said()
-    last: bool = _said()
+    first: bool = field(metadata=SAID)
+    last: bool = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,8 @@ class TimeChanged(Notice):
     round: int
     room: int
     at: datetime
-    ends_at: datetime | None = _said()
-    reopened: bool = _said()
+    ends_at: datetime | None = field(metadata=SAID)
+    reopened: bool = field(metadata=SAID)
     """The closing notice had been given already, and is taken back."""
 
 
@@ -177,7 +179,7 @@ class MainEnded(Notice):
 
     KIND: ClassVar[str] = "ended"
     round: int
-    why: EndReason = _said()
+    why: EndReason = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,7 @@ class LateSeated(Notice):
     round: int
     user: str
     at: datetime
-    room: int = _said()
+    room: int = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +248,25 @@ class LateChooses(Notice):
 
 
 @dataclass(frozen=True, slots=True)
+class WalkedIntoFull(Notice):
+    """In the main room: mentions who walked into a full room; `free` are the rooms with a seat left."""
+
+    KIND: ClassVar[str] = "full"
+    round: int
+    user: str
+    at: datetime
+    room: int = field(metadata=SAID)
+    free: tuple[int, ...] = field(metadata=SAID)
+
+
+@dataclass(frozen=True, slots=True)
 class Promoted(Notice):
     """To the moderators: this person is one of them now; the seat is free."""
 
     KIND: ClassVar[str] = "promoted"
     user: str
     at: datetime
-    room: int | None = _said()
+    room: int | None = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +278,8 @@ class HelpAsked(Notice):
     room: int
     since: datetime
     times: int
-    user: str = _said()
-    text: str = _said()
+    user: str = field(metadata=SAID)
+    text: str = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +290,7 @@ class HelpReminded(Notice):
     round: int
     room: int
     since: datetime
-    user: str = _said()
+    user: str = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,8 +325,8 @@ class HelpClosed(Notice):
     round: int
     room: int
     since: datetime
-    why: HelpEnd = _said()
-    by: str | None = _said()
+    why: HelpEnd = field(metadata=SAID)
+    by: str | None = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,7 @@ WORKS_IN: Mapping[str, frozenset[Phase]] = MappingProxyType(
 def require(session: Session | None, command: str) -> Session:
     """The session, if `command` works in its phase.
 
-    Raises `NoSession` (also for a session of which only the check-in exists), `AlreadyRunning`, `NothingRunning`
-    or `WrongPhase`.
+    Raises `NoSession` (also where only a check-in exists), `AlreadyRunning`, `NothingRunning` or `WrongPhase`.
     """
     if session is None or session.phase is Phase.DELETED or not session.open_rooms:
         raise NoSession(command)

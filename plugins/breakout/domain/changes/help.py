@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.model import Help, Room, Session, Settings
-from plugins.breakout.domain.notices import HelpEnd
+from plugins.breakout.domain.model import Help, Phase, Presence, Room, Session, Settings
+from plugins.breakout.domain.notices import (
+    Broadcast,
+    HelpAsked,
+    HelpClaimed,
+    HelpClosed,
+    HelpEnd,
+    HelpUnclaimed,
+    Notice,
+)
+from plugins.breakout.domain.phases import require
+from plugins.breakout.domain.refusals import AlreadyClaimed, HelpCooldown, NoHelpRequest, TooLong
+
+
+MAX_TEXT = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,54 +33,136 @@ class HelpTold:
 
 @dataclass(frozen=True, slots=True)
 class Texted:
-    """Where a text goes, and who is seated in those rooms but not there (user, room)."""
+    """Where a text goes, and who is seated in those rooms but not there (user, room).
+
+    `unmade` rooms do not exist yet and do not get it.
+    """
 
     rooms: tuple[Room, ...]
+    unmade: tuple[Room, ...]
     absent: tuple[tuple[str, int], ...]
 
 
 def ask_help(
     session: Session | None, number: int, user: str, text: str, *, now: datetime, settings: Settings
 ) -> Change[HelpTold]:
-    """Open the room's request, or bring the open one up to date. Raises `HelpCooldown`."""
-    raise NotImplementedError
+    """Open the room's request, or bring the open one up to date. Raises `HelpCooldown`, `TooLong`.
+
+    A request once more keeps its age, its claim and, where the new one has no words, its text.
+    """
+    session = require(session, "help")
+    text = text.strip()
+    if len(text) > MAX_TEXT:
+        raise TooLong("help", len(text), MAX_TEXT)
+    last = session.asked_at.get(user)
+    if last is not None and now - last < settings.help_cooldown:
+        raise HelpCooldown(settings.help_cooldown - (now - last))
+    room = session.room(number)
+    old = room.help
+    if old:
+        help = replace(old, user=user, text=text or old.text, times=old.times + 1)
+    else:
+        help = Help(user, now, text)
+    session = replace(session.with_room(replace(room, help=help)), asked_at={**session.asked_at, user: now})
+    notice = HelpAsked(session.id, session.round, number, help.since, help.times, user, help.text)
+    return Change(session, HelpTold(session.room(number), help), (notice,))
 
 
-def withdraw_help(session: Session | None, number: int, user: str, *, now: datetime) -> Change[HelpTold]:
+def withdraw_help(session: Session | None, number: int, user: str) -> Change[HelpTold]:
     """The room needs no help any more (anybody in it may say so). Raises `NoHelpRequest`."""
-    raise NotImplementedError
-
-
-def claim(session: Session | None, number: int, by: str, *, now: datetime) -> Change[HelpTold]:
-    """A moderator is on the way. Raises `NoHelpRequest`, `AlreadyClaimed`."""
-    raise NotImplementedError
-
-
-def unclaim(session: Session | None, number: int, by: str, *, now: datetime) -> Change[HelpTold]:
-    """The claim is taken back by who made it. Raises `NoHelpRequest`."""
-    raise NotImplementedError
+    session = require(session, "help")
+    return _closed(session, number, HelpEnd.WITHDRAWN, user)
 
 
 def resolve(session: Session | None, number: int, by: str) -> Change[HelpTold]:
     """The request is closed. Raises `NoHelpRequest`."""
-    raise NotImplementedError
+    return _closed(require(session, "resolve"), number, HelpEnd.RESOLVED, by)
+
+
+def _closed(session: Session, number: int, why: HelpEnd, by: str | None) -> Change[HelpTold]:
+    room, help = _open_request(session, number)
+    session = session.with_room(replace(room, help=None))
+    notice = HelpClosed(session.id, session.round, number, help.since, why, by)
+    return Change(session, HelpTold(session.room(number), help), (notice,))
+
+
+def _open_request(session: Session, number: int) -> tuple[Room, Help]:
+    room = session.room(number)
+    if room.help is None:
+        raise NoHelpRequest(room.name)
+    return room, room.help
+
+
+def attended(session: Session, number: int) -> tuple[Session, tuple[Notice, ...]]:
+    """The request is closed, its moderator having stayed long enough."""
+    _, help = _open_request(session, number)
+    change = _closed(session, number, HelpEnd.ATTENDED, help.attended_by)
+    return change.session, change.notices
+
+
+def claim(session: Session | None, number: int, by: str, *, now: datetime) -> Change[HelpTold]:
+    """A moderator is on the way. Raises `NoHelpRequest`, `AlreadyClaimed`. Claiming again is harmless."""
+    session = require(session, "claim")
+    room, help = _open_request(session, number)
+    if help.claimed_by == by:
+        return Change(session, HelpTold(room, help))
+    if help.claimed_by is not None:
+        raise AlreadyClaimed(room.name, help.claimed_by)
+    help = replace(help, claimed_by=by)
+    session = session.with_room(replace(room, help=help))
+    notice = HelpClaimed(session.id, session.round, number, help.since, by, now)
+    return Change(session, HelpTold(session.room(number), help), (notice,))
+
+
+def unclaim(session: Session | None, number: int, by: str, *, now: datetime) -> Change[HelpTold]:
+    """The claim is taken back by who made it; without effect for others. Raises `NoHelpRequest`."""
+    session = require(session, "claim")
+    room, help = _open_request(session, number)
+    if help.claimed_by != by:
+        return Change(session, HelpTold(room, help))
+    help = replace(help, claimed_by=None)
+    session = session.with_room(replace(room, help=help))
+    notice = HelpUnclaimed(session.id, session.round, number, help.since, by, now)
+    return Change(session, HelpTold(session.room(number), help), (notice,))
 
 
 def queue(session: Session | None) -> tuple[HelpTold, ...]:
     """The open requests, oldest first."""
-    raise NotImplementedError
+    session = require(session, "queue")
+    requests = [HelpTold(room, room.help) for room in session.open_rooms if room.help]
+    return tuple(sorted(requests, key=lambda told: told.help.since))
 
 
 def moderator_wrote(session: Session, number: int, by: str, *, now: datetime) -> Change[None]:
-    """A moderator wrote in a breakout room: a visit, which closes its request."""
-    raise NotImplementedError
+    """A moderator wrote in a breakout room: a visit, which closes its request (not one of his own, with a seat)."""
+    if session.phase not in (Phase.RUNNING, Phase.CLOSING):
+        return Change(session, None)
+    session = session.with_room(replace(session.room(number), visited_at=now))
+    help = session.room(number).help
+    if help is None or help.user == by:
+        return Change(session, None)
+    change = _closed(session, number, HelpEnd.ATTENDED, by)
+    return Change(change.session, None, change.notices)
 
 
 def visit(session: Session | None, number: int, *, now: datetime) -> Change[Room]:
     """A moderator visits the room."""
-    raise NotImplementedError
+    session = require(session, "visit")
+    session = session.with_room(replace(session.room(number), visited_at=now))
+    return Change(session, session.room(number))
 
 
 def broadcast(session: Session | None, number: int | None, *, id: str) -> Change[Texted]:
     """A text to one room (`tell`) or to all (None); `id` is the event id of the command."""
-    raise NotImplementedError
+    session = require(session, "broadcast" if number is None else "tell")
+    rooms = session.open_rooms if number is None else (session.room(number),)
+    made = tuple(room for room in rooms if room.room_id is not None)
+    unmade = tuple(room for room in rooms if room.room_id is None)
+    absent = tuple(
+        (seat.user, room.number)
+        for room in rooms
+        for seat in session.people_of(room.number)
+        if seat.presence is not Presence.JOINED
+    )
+    notices = tuple(Broadcast(session.id, id, room.number) for room in made)
+    return Change(session, Texted(made, unmade, absent), notices)

@@ -2,37 +2,89 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.model import Session, Settings
+from plugins.breakout.domain.changes.seats import INSIDE, given, rooms_with_space
+from plugins.breakout.domain.model import Help, Mode, Phase, Presence, Room, Seat, Session, Settings
+from plugins.breakout.domain.notices import Notice, PleaseMove, WalkedIntoFull, WelcomeRoom
+from plugins.breakout.domain.phases import is_running
 
 
 def room_made(session: Session, number: int, room_id: str) -> Change[None]:
-    """The room exists: its welcome can be said."""
-    raise NotImplementedError
+    """The room exists: its welcome can be said, while running."""
+    room = session.room(number)
+    if room.room_id == room_id:
+        return Change(session, None)
+    session = session.with_room(replace(room, room_id=room_id))
+    return Change(session, None, welcome(session, number))
+
+
+def welcome(session: Session, number: int) -> tuple[Notice, ...]:
+    """The welcome of a room that exists, while the session runs."""
+    room = session.room(number)
+    if not is_running(session) or room.room_id is None or room.removed or room.closed:
+        return ()
+    return (WelcomeRoom(session.id, session.round, number, room.attempt),)
 
 
 def room_lost(session: Session, number: int, room_id: str) -> Change[None]:
-    """The bot is no longer in that room (somebody removed it): the next attempt makes another."""
-    raise NotImplementedError
+    """The bot is no longer in that room (somebody removed it): the next attempt makes another.
+
+    Its people need new invites; a removed or closed room is simply gone.
+    """
+    room = session.room(number)
+    if room.room_id != room_id:
+        return Change(session, None)
+    if room.removed or room.closed or session.phase is Phase.DELETED:
+        return room_closed(session, number)
+    session = session.with_room(replace(room, room_id=None, attempt=room.attempt + 1))
+    again = (
+        replace(seat, presence=Presence.ASSIGNED, invited_at=None, invite_count=seat.invite_count + 1)
+        for seat in session.people_of(number)
+        if seat.presence in INSIDE | {Presence.INVITED}
+    )
+    return Change(session.with_seats(*again), None)
 
 
 def room_closed(session: Session, number: int) -> Change[None]:
     """The bot has left the room for good."""
-    raise NotImplementedError
+    return Change(session.with_room(replace(session.room(number), closed=True, help=None)), None)
 
 
 def invited(session: Session, user: str, number: int, *, now: datetime, settings: Settings) -> Change[None]:
-    """The invite of the person to that room is out. Does nothing where the seat is another or no longer waits."""
-    raise NotImplementedError
+    """The invite of the person to that room is out. Does nothing where the seat is another or no longer waits.
+
+    From now on a person on the way from another room has `move_grace` to follow, and is asked to there. Who chose
+    the new room himself is not told what he knows.
+    """
+    seat = session.seats.get(user)
+    if seat is None or seat.room != number or seat.presence is not Presence.ASSIGNED:
+        return Change(session, None)
+    if seat.moved_from is None:
+        return Change(_with(session, seat, Presence.INVITED, now), None)
+    session = _with(session, replace(seat, moved_until=now + settings.move_grace), Presence.INVITED, now)
+    if session.mode is Mode.CHOOSE and not seat.by_hand:
+        return Change(session, None)
+    move = PleaseMove(session.id, session.round, user, seat.moved_from, number, now)
+    return Change(session, None, (move,) if is_running(session) else ())
+
+
+def _with(session: Session, seat: Seat, presence: Presence, now: datetime) -> Session:
+    return session.with_seats(replace(seat, presence=presence, invited_at=now, problem=""))
 
 
 def unreachable(
     session: Session, user: str, number: int, problem: str, *, now: datetime, settings: Settings
 ) -> Change[None]:
-    """The invite failed for good."""
-    raise NotImplementedError
+    """The invite failed for good. A person who was to move stays `move_grace` longer where he is."""
+    seat = session.seats.get(user)
+    if seat is None or seat.room != number or seat.presence is not Presence.ASSIGNED:
+        return Change(session, None)
+    until = now + settings.move_grace if seat.moved_from is not None else None
+    failed = replace(seat, presence=Presence.UNREACHABLE, problem=problem, moved_until=until)
+    return Change(session.with_seats(failed), None)
 
 
 def membership(
@@ -46,10 +98,76 @@ def membership(
     by_bot: bool,
     moderator: bool,
     now: datetime,
+    capacity: int | None = None,
 ) -> Change[None]:
     """A membership event of a breakout room: `before` and `after` as in `m.room.member`.
 
-    `moderator`: the person is one and no participant (his coming and going concerns help requests only).
-    In choose mode a participant who walks in takes that seat.
+    `moderator`: the person is one, so that outside of his own seat he is a visitor, who may answer a request.
+    In choose mode a participant who walks in takes that seat, where fewer than `capacity` people have one
+    (`people.capacity`; None: no limit); else he is shown the rooms that have one left.
     """
-    raise NotImplementedError
+    room = session.room(number)
+    if after == "join" and before == "join":
+        return Change(session, None)
+    seat = session.seats.get(user)
+    if moderator and (seat is None or number not in (seat.room, seat.moved_from)):
+        return Change(_moderator_moved(session, room, user, after == "join", now), None)
+    if session.phase not in (Phase.RUNNING, Phase.CLOSING):
+        return Change(session, None)
+    if after == "join":
+        return _came(session, room, user, now, capacity)
+    if after in ("leave", "ban"):
+        return Change(_went(session, room, user, before, by_self, by_bot), None)
+    return Change(session, None)
+
+
+def _came(session: Session, room: Room, user: str, now: datetime, capacity: int | None) -> Change[None]:
+    seat = session.seats.get(user)
+    if seat and seat.room == room.number:
+        joined = replace(seat, presence=Presence.JOINED, problem="")
+        return Change(replace(session.with_seats(joined), passed=session.passed - {user}), None)
+    if session.mode is not Mode.CHOOSE or not is_running(session) or room.removed:
+        return Change(session, None)
+    if capacity is not None and room.number not in (free := rooms_with_space(session, capacity)):
+        full = WalkedIntoFull(session.id, session.round, user, now, room.number, free)
+        return Change(session, None, (full,))
+    seat = given(session, user, room.number, by_hand=False)
+    seat = replace(seat, presence=Presence.JOINED, invite_count=max(1, seat.invite_count))
+    session = replace(
+        session.with_seats(seat), passed=session.passed - {user}, waiting=session.waiting - {user}
+    )
+    return Change(session, None)
+
+
+def _went(
+    session: Session, room: Room, user: str, before: str | None, by_self: bool, by_bot: bool
+) -> Session:
+    seat = session.seats.get(user)
+    if seat is None:
+        return session
+    if seat.moved_from == room.number:
+        return session.with_seats(replace(seat, moved_from=None, moved_until=None))
+    if seat.room != room.number or by_bot:
+        return session
+    if not by_self:
+        return session.with_seats(replace(seat, presence=Presence.REMOVED))
+    if before == "invite":
+        return session.with_seats(replace(seat, presence=Presence.DECLINED))
+    return session.with_seats(replace(seat, presence=Presence.LEFT)) if before == "join" else session
+
+
+def _moderator_moved(session: Session, room: Room, user: str, came: bool, now: datetime) -> Session:
+    """A moderator came into the room or left it: a visit, and the beginning or end of attending its request."""
+    if came:
+        room = replace(room, visited_at=now)
+    if room.help:
+        room = replace(room, help=_attended(room.help, user, came, now))
+    return session.with_room(room)
+
+
+def _attended(help: Help, user: str, came: bool, now: datetime) -> Help:
+    if came and help.attended_by is None:
+        return replace(help, attended_by=user, attended_since=now)
+    if not came and help.attended_by == user:
+        return replace(help, attended_by=None, attended_since=None)
+    return help

@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from random import Random
 
+from plugins.breakout.domain.assignment import deal
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.model import Person, Room, Session, Settings
+from plugins.breakout.domain.changes.people import (
+    capacity,
+    numbers,
+    participants,
+    require_joined,
+    seat_in_smallest,
+    seat_late,
+    seated_in,
+    without_seat,
+)
+from plugins.breakout.domain.changes.setup import one_room_each
+from plugins.breakout.domain.model import Mode, Person, Phase, Presence, Room, Seat, Session, Settings
+from plugins.breakout.domain.notices import LateAsked
+from plugins.breakout.domain.phases import is_running, require
+from plugins.breakout.domain.refusals import (
+    NobodyToSeat,
+    NobodyWithoutSeat,
+    NoSeat,
+    NotAtThisMode,
+    NotSeatedForChoice,
+    RemovedByModerator,
+    RoomFull,
+    SamePerson,
+    SameRoom,
+    ShuffleNeedsNow,
+)
+
+INSIDE = frozenset({Presence.JOINED, Presence.IN_MAIN})
+"""The person is a member of the room."""
+AWAY = frozenset({Presence.DECLINED, Presence.LEFT, Presence.REMOVED, Presence.UNREACHABLE})
+"""The person is not in the room, and is not invited again by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,58 +102,280 @@ class Rejoined:
 
 
 def assign(
-    session: Session | None, seats: Sequence[tuple[str, int]], *, people: Sequence[Person], now: datetime
+    session: Session | None, seats: Sequence[tuple[str, int]], *, people: Sequence[Person]
 ) -> Change[Assigned]:
-    """Seat people by hand: pairs of user and room number, of all lines of the command."""
-    raise NotImplementedError
+    """Seat people by hand: pairs of user and room number, of all lines of the command.
+
+    Raises `PersonTwice`, `NotAParticipant`. Naming the room where somebody sits already invites him again if he
+    declined, left, was removed or could not be reached. Who passed gets the seat, and an invite by `rejoin` only.
+    """
+    session = require(session, "assign")
+    wanted = one_room_each(session, seats)
+    require_joined(wanted, people)
+    return _assigned(session, tuple(wanted.items()))
 
 
-def swap(session: Session | None, first: str, second: str, *, now: datetime) -> Change[Assigned]:
-    """Exchange two people's seats."""
-    raise NotImplementedError
+def _assigned(session: Session, wanted: Sequence[tuple[str, int]]) -> Change[Assigned]:
+    seated, moved, again, unchanged = [], [], [], []
+    for user, number in wanted:
+        old = session.seats.get(user)
+        new = given(session, user, number, by_hand=True)
+        if old is None:
+            seated.append((user, number))
+        elif old.room != number:
+            moved.append((user, old.room, number))
+        elif old.presence is not new.presence:
+            again.append((user, number))
+        else:
+            unchanged.append((user, number))
+        session = session.with_seats(new)
+    users = frozenset(user for user, _ in wanted)
+    session = replace(session, waiting=session.waiting - users, left_out=session.left_out - users)
+    passed = tuple(user for user, _ in wanted if user in session.passed)
+    return Change(session, Assigned(tuple(seated), tuple(moved), tuple(again), tuple(unchanged), passed))
+
+
+def given(session: Session, user: str, number: int, *, by_hand: bool) -> Seat:
+    """The person's seat in that room, with what becomes of the former one: while running the way from room to room.
+
+    The moment until which the old room may be kept is set when the new invite is out (`observed.invited`).
+    """
+    old = session.seats.get(user)
+    running = is_running(session)
+    if old is None:
+        return Seat(
+            user, number, by_hand, _waiting(session, user), invite_count=1 if running else 0, late=running
+        )
+    if old.room == number:
+        if not running or (old.presence not in AWAY and user not in session.passed):
+            return replace(old, by_hand=by_hand or old.by_hand)
+        return invited_again(replace(old, by_hand=by_hand or old.by_hand), _waiting(session, user))
+    inside = old.room if old.presence in INSIDE else old.moved_from
+    if running and inside == number:
+        return replace(
+            old, room=number, by_hand=by_hand, presence=Presence.JOINED, moved_from=None, moved_until=None
+        )
+    return Seat(
+        user,
+        number,
+        by_hand,
+        _waiting(session, user),
+        invite_count=old.invite_count + 1 if running else old.invite_count,
+        moved_from=inside if running else None,
+        late=old.late,
+    )
+
+
+def _waiting(session: Session, user: str) -> Presence:
+    """The presence of a new seat: who passed is not invited."""
+    return Presence.DECLINED if user in session.passed else Presence.ASSIGNED
+
+
+def invited_again(seat: Seat, presence: Presence = Presence.ASSIGNED) -> Seat:
+    """The seat with another invite to come."""
+    return replace(seat, presence=presence, problem="", invite_count=seat.invite_count + 1, invited_at=None)
+
+
+def swap(session: Session | None, first: str, second: str) -> Change[Assigned]:
+    """Exchange two people's seats. Raises `SamePerson`, `NoSeat`, `SameRoom`."""
+    session = require(session, "swap")
+    if first == second:
+        raise SamePerson(first)
+    _require_seats(session, (first, second))
+    one, other = session.seats[first].room, session.seats[second].room
+    if one == other:
+        raise SameRoom((first, second), session.room(one).name)
+    return _assigned(session, ((first, other), (second, one)))
+
+
+def _require_seats(session: Session, users: Sequence[str]) -> None:
+    if missing := tuple(user for user in dict.fromkeys(users) if user not in session.seats):
+        raise NoSeat(missing)
 
 
 def unassign(session: Session | None, users: Sequence[str]) -> Change[Unassigned]:
-    """Take seats away; a start does not deal these people new ones."""
-    raise NotImplementedError
+    """Take seats away; a start does not deal these people new ones. Raises `NoSeat`."""
+    session = require(session, "unassign")
+    _require_seats(session, users)
+    former = tuple((user, session.seats[user].room) for user in dict.fromkeys(users))
+    session = replace(session.without_seats(*users), left_out=session.left_out | frozenset(users))
+    return Change(session, Unassigned(former))
 
 
-def shuffle(
-    session: Session | None, *, people: Sequence[Person], now: datetime, rng: Random, really: bool
-) -> Change[Dealt]:
-    """Deal everybody again; while running only with `really` (`shuffle now`)."""
-    raise NotImplementedError
+def shuffle(session: Session | None, *, people: Sequence[Person], rng: Random, really: bool) -> Change[Dealt]:
+    """Deal everybody again, seats by hand too; while running only with `really` (`shuffle now`).
+
+    Raises `ShuffleNeedsNow`, `NobodyToSeat`. Dealt are those with a seat and, in auto mode, those without one.
+    """
+    session = require(session, "shuffle")
+    members = participants(session, people)
+    seated = tuple(p.user for p in members if p.user in session.seats)
+    free = without_seat(session, people) if session.mode is Mode.AUTO else ()
+    if not seated and not free:
+        raise nobody_to_seat(session, people)
+    if is_running(session) and not really:
+        raise ShuffleNeedsNow(len(seated) + len(free))
+    return _dealt(session, deal((*seated, *free), numbers(session), rng, {}), people)
 
 
-def fill(session: Session | None, *, people: Sequence[Person], now: datetime, rng: Random) -> Change[Dealt]:
-    """Seat those without a seat, each in the smallest room."""
-    raise NotImplementedError
+def fill(session: Session | None, *, people: Sequence[Person], rng: Random) -> Change[Dealt]:
+    """Seat those without a seat, each in the smallest room. Raises `NobodyWithoutSeat`, `NobodyToSeat`.
+
+    In choose mode too, even beyond a room's seats once all are full: the moderator asked for it.
+    """
+    session = require(session, "fill")
+    free = without_seat(session, people)
+    if not free:
+        raise NobodyWithoutSeat if session.seats else nobody_to_seat(session, people)
+    return _dealt(session, deal(free, numbers(session), rng, seated_in(session)), people)
 
 
-def choose(
-    session: Session | None, user: str, number: int, *, people: Sequence[Person], now: datetime
-) -> Change[Chosen]:
-    """Take a seat in choose mode; the last choice wins."""
-    raise NotImplementedError
+def _dealt(session: Session, rooms: dict[str, int], people: Sequence[Person]) -> Change[Dealt]:
+    before = seated_in(session)
+    seats = []
+    for user, number in rooms.items():
+        kept = before.get(user) == number
+        seat = session.seats[user] if kept else given(session, user, number, by_hand=False)
+        seats.append(replace(seat, by_hand=False))
+    moved = sum(1 for user, number in rooms.items() if before.get(user, number) != number)
+    users = frozenset(rooms)
+    session = replace(
+        session.with_seats(*seats), waiting=session.waiting - users, left_out=session.left_out - users
+    )
+    return Change(session, Dealt(len(users - before.keys()), moved, without_seat(session, people)))
+
+
+def nobody_to_seat(session: Session, people: Sequence[Person]) -> NobodyToSeat:
+    """The refusal, with the numbers from which the command that mends it follows."""
+    members = participants(session, people)
+    return NobodyToSeat(
+        session.mode, session.here_only, len(members), sum(person.moderator for person in people)
+    )
+
+
+def choose(session: Session | None, user: str, number: int, *, people: Sequence[Person]) -> Change[Chosen]:
+    """Take a seat in choose mode; the last choice wins.
+
+    Raises `NotAtThisMode`, `NotSeatedForChoice`, `RoomFull`. Choosing again the room one has left or declined is a
+    new invite; choosing takes part again after `pass`.
+    """
+    session = require(session, "choose")
+    if session.mode is not Mode.CHOOSE:
+        raise NotAtThisMode("choose", session.mode)
+    if user not in {person.user for person in participants(session, people)}:
+        raise NotSeatedForChoice(user)
+    room = session.room(number)
+    old = session.seats.get(user)
+    if (old is None or old.room != number) and number not in rooms_with_space(
+        session, capacity(session, people)
+    ):
+        free = rooms_with_space(session, capacity(session, people))
+        raise RoomFull(room.name, capacity(session, people), tuple(session.room(one).name for one in free))
+    session = replace(session, passed=session.passed - {user})
+    seat = given(session, user, number, by_hand=False)
+    session = replace(
+        session.with_seats(seat), waiting=session.waiting - {user}, left_out=session.left_out - {user}
+    )
+    left = session.room(old.room) if old and old.room != number else None
+    return Change(session, Chosen(room, left, is_running(session) and seat.presence is Presence.ASSIGNED))
+
+
+def rooms_with_space(session: Session, seats: int) -> tuple[int, ...]:
+    """The numbers of the open rooms with fewer than `seats` people."""
+    return tuple(number for number in numbers(session) if len(session.people_of(number)) < seats)
 
 
 def unchoose(session: Session | None, user: str, number: int) -> Change[bool]:
-    """The number's reaction taken back: before the start the seat goes with it. Tells whether it did."""
-    raise NotImplementedError
+    """The number's reaction taken back: before the start the seat goes with it. Tells whether it did.
+
+    A seat in another room stays (the last choice wins), and so does one that a moderator gave.
+    """
+    session = require(session, "choose")
+    seat = session.seats.get(user)
+    before_start = session.phase is Phase.SET_UP and session.mode is Mode.CHOOSE
+    if not before_start or seat is None or seat.room != number or seat.by_hand:
+        return Change(session, False)
+    return Change(session.without_seats(user), True)
 
 
 def pass_round(session: Session | None, user: str) -> Change[None]:
-    """`pass`: takes no part in this round (or the coming one)."""
-    raise NotImplementedError
+    """`pass`: takes no part in this round (or, before a start, in the coming one).
+
+    While running the seat stays, declined, so that `rejoin` leads back to it; before the start it is free.
+    """
+    session = require(session, "pass")
+    seat = session.seats.get(user)
+    session = replace(session, passed=session.passed | {user}, waiting=session.waiting - {user})
+    if seat is None:
+        return Change(session, None)
+    if not is_running(session):
+        return Change(session.without_seats(user), None)
+    declined = replace(seat, presence=Presence.DECLINED, moved_from=None, moved_until=None)
+    return Change(session.with_seats(declined), None)
 
 
 def rejoin(
     session: Session | None, user: str, *, people: Sequence[Person], now: datetime, settings: Settings
 ) -> Change[Rejoined]:
-    """`rejoin`: a new invite to one's own room, or a way to a seat."""
-    raise NotImplementedError
+    """`rejoin`: a new invite to one's own room, or a way to a seat.
+
+    Raises `RemovedByModerator`, `NoSeat` (for somebody who is no participant). Without a seat `late_joiners`
+    holds, except that nobody is left standing by *stay*: the moderators are asked.
+    """
+    session = require(session, "rejoin")
+    seat = session.seats.get(user)
+    if user not in {person.user for person in participants(session, people)}:
+        raise NoSeat((user,))
+    passed = user in session.passed
+    session = replace(session, passed=session.passed - {user})
+    if not is_running(session):
+        if seat is None and passed and session.phase is Phase.SET_UP and session.mode is Mode.AUTO:
+            session = seat_in_smallest(session, user)
+        return Change(session, Rejoined(Rejoin.NEXT_ROUND, _room_of(session, user)))
+    if seat is None:
+        return _seat_asked_for(session, user, now, settings)
+    room = session.room(seat.room)
+    if seat.presence is Presence.REMOVED:
+        raise RemovedByModerator(user, room.name)
+    if seat.presence in INSIDE:
+        session = session.with_seats(replace(seat, presence=Presence.JOINED))
+        return Change(session, Rejoined(Rejoin.ALREADY_IN, room))
+    if seat.presence in AWAY:
+        return Change(session.with_seats(invited_again(seat)), Rejoined(Rejoin.INVITED_AGAIN, room))
+    return Change(session, Rejoined(Rejoin.STILL_INVITED, room))
+
+
+def _seat_asked_for(session: Session, user: str, now: datetime, settings: Settings) -> Change[Rejoined]:
+    if session.mode is Mode.CHOOSE:
+        return Change(session, Rejoined(Rejoin.CHOOSE, None))
+    if user not in session.left_out:
+        changed, _ = seat_late(session, user, now=now, settings=settings)
+        if user in changed.seats:
+            return Change(changed, Rejoined(Rejoin.SEATED, _room_of(changed, user)))
+    if user in session.waiting:
+        return Change(session, Rejoined(Rejoin.ASKED_MODERATORS, None))
+    asked = replace(session, waiting=session.waiting | {user})
+    notice = LateAsked(session.id, session.round, user, now)
+    return Change(asked, Rejoined(Rejoin.ASKED_MODERATORS, None), (notice,))
+
+
+def _room_of(session: Session, user: str) -> Room | None:
+    seat = session.seats.get(user)
+    return session.room(seat.room) if seat else None
 
 
 def go_back(session: Session | None, user: str) -> Change[None]:
-    """`!back`: the person is shown as *in main*, and stays in the room."""
-    raise NotImplementedError
+    """`!back`: the person is shown as *in main*, and stays in the room. Without effect on those who are not there."""
+    session = require(session, "back")
+    seat = session.seats.get(user)
+    if seat is None or seat.presence is not Presence.JOINED:
+        return Change(session, None)
+    return Change(session.with_seats(replace(seat, presence=Presence.IN_MAIN)), None)
+
+
+def came_back(session: Session, user: str) -> Change[None]:
+    """Somebody shown as *in main* wrote in the breakout room: there again."""
+    seat = session.seats.get(user)
+    if seat is None or seat.presence is not Presence.IN_MAIN:
+        return Change(session, None)
+    return Change(session.with_seats(replace(seat, presence=Presence.JOINED)), None)
