@@ -8,7 +8,7 @@ from random import Random
 
 
 def room_count(people: int, size: int) -> int:
-    """How many rooms groups of `size` make: rounded up, one fewer if that avoids a group of one; at least 1."""
+    """How many rooms groups of `size` make: rounded up, one fewer if that avoids a group of one."""
     rooms = max(1, -(-people // size))
     if rooms > 1 and people < 2 * rooms and people >= 2 * (rooms - 1):
         return rooms - 1
@@ -30,7 +30,7 @@ def deal(people: Iterable[str], rooms: Sequence[int], rng: Random, kept: Mapping
 
 
 def smallest_room(rooms: Sequence[int], seated: Mapping[str, int]) -> int:
-    """The room with the fewest people, the first of them in the order of `rooms`; `ValueError` without rooms."""
+    """The room with the fewest people, the first of them in the order of `rooms`."""
     sizes = Counter(seated.values())
     return min(rooms, key=lambda number: sizes[number])
 

@@ -13,9 +13,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[T_co]):
-    """The outcome of one decision; `session` is to be saved, `notices` go to the outbox in the same transaction.
+    """The outcome of one decision: `session` is saved, and `notices` go to the outbox, in one transaction.
 
-    `retired` is the former session of the main room, where a new one took its place: its rooms are closed for good.
+    `retired` is the former session, where a new one took its place: its rooms are closed for good.
     """
 
     session: Session

@@ -35,7 +35,7 @@ Step = tuple[Session, tuple[Notice, ...]]
 
 
 def advance(session: Session, *, now: datetime, settings: Settings) -> Change[None]:
-    """Do what is due by `now`; a second call for the same `now` does nothing (the session is the same object)."""
+    """Do what is due by `now`; once more for the same `now`, it returns the same session and no notices."""
     notices: list[Notice] = []
     for step in (_pending, _clock, _deadline, _duration, _warnings, _not_yet_in, _moves, _help, _deletion):
         session, said = step(session, now, settings)
@@ -54,15 +54,21 @@ def _moments(session: Session, settings: Settings) -> Iterator[datetime]:
     if session.pending:
         yield session.pending.until
     if session.phase is Phase.ENDED and session.ended_at:
-        yield _delete_moment(session, settings)
+        yield _delete_moment(session, session.ended_at, settings)
     if session.phase not in ACTIVE or session.started_at is None:
         return
     if session.clock_at is None and session.phase is Phase.RUNNING:
         yield session.started_at + settings.clock_patience
     if session.ends_at:
-        yield session.ends_at if session.phase is Phase.CLOSING else _notice_at(session, settings)
-        yield from (session.ends_at - warning for warning in _open_warnings(session, settings))
-    yield _duration_moment(session, settings)
+        yield (
+            session.ends_at
+            if session.phase is Phase.CLOSING
+            else _notice_at(session, session.ends_at, settings)
+        )
+        yield from (
+            session.ends_at - warning for warning in _open_warnings(session, session.ends_at, settings)
+        )
+    yield _duration_moment(session, session.started_at, settings)
     if _will_remind(session) and session.clock_at:
         yield session.clock_at + settings.not_in_after
     yield from (seat.moved_until for seat in session.seats.values() if seat.moved_until)
@@ -70,7 +76,7 @@ def _moments(session: Session, settings: Settings) -> Iterator[datetime]:
         yield from _help_moments(room, settings)
 
 
-def _pending(session: Session, now: datetime, settings: Settings) -> Step:
+def _pending(session: Session, now: datetime, _: Settings) -> Step:
     """A question not answered in time is forgotten."""
     if session.pending and now >= session.pending.until:
         return replace(session, pending=None), ()
@@ -102,7 +108,7 @@ def _deadline(session: Session, now: datetime, settings: Settings) -> Step:
         missed = (PassedWhileDown(session.id, session.round, moment),) if _late(moment, now, settings) else ()
         ended, notices = finish(session, why=why, now=now)
         return ended, (*missed, *notices)
-    if session.phase is Phase.RUNNING and now >= _notice_at(session, settings):
+    if session.phase is Phase.RUNNING and now >= _notice_at(session, moment, settings):
         return begin_closing(session, moment, by=None, now=now, settings=settings)
     return session, ()
 
@@ -111,15 +117,13 @@ def _late(moment: datetime, now: datetime, settings: Settings) -> bool:
     return now - moment > settings.in_time
 
 
-def _notice_at(session: Session, settings: Settings) -> datetime:
+def _notice_at(session: Session, ends_at: datetime, settings: Settings) -> datetime:
     """When the timer's closing notice is due."""
-    assert session.ends_at is not None
-    return session.ends_at - closing_notice(session, session.ends_at, settings)
+    return ends_at - closing_notice(session, ends_at, settings)
 
 
-def _duration_moment(session: Session, settings: Settings) -> datetime:
-    assert session.started_at is not None
-    end = session.started_at + settings.max_duration
+def _duration_moment(session: Session, started_at: datetime, settings: Settings) -> datetime:
+    end = started_at + settings.max_duration
     return (
         end if session.duration_announced else end - min(settings.duration_notice, settings.max_duration / 2)
     )
@@ -127,7 +131,9 @@ def _duration_moment(session: Session, settings: Settings) -> datetime:
 
 def _duration(session: Session, now: datetime, settings: Settings) -> Step:
     """No session runs for ever."""
-    if session.phase not in ACTIVE or session.started_at is None or now < _duration_moment(session, settings):
+    if session.phase not in ACTIVE or session.started_at is None:
+        return session, ()
+    if now < _duration_moment(session, session.started_at, settings):
         return session, ()
     end = session.started_at + settings.max_duration
     if now >= end:
@@ -139,15 +145,13 @@ def _duration(session: Session, now: datetime, settings: Settings) -> Step:
     return replace(session, duration_announced=True), () if timed else (soon,)
 
 
-def _open_warnings(session: Session, settings: Settings) -> tuple[timedelta, ...]:
+def _open_warnings(session: Session, ends_at: datetime, settings: Settings) -> tuple[timedelta, ...]:
     """The warnings that are still to be given, longest first; one near the closing notice is none."""
-    assert session.ends_at is not None
-    notice = session.closing_at if session.phase is Phase.CLOSING else _notice_at(session, settings)
-    assert notice is not None
+    notice = session.closing_at or _notice_at(session, ends_at, settings)
     return tuple(
         warning
         for warning in sorted(settings.warnings, reverse=True)
-        if seconds(warning) not in session.warned and abs(session.ends_at - warning - notice) > NEAR_NOTICE
+        if seconds(warning) not in session.warned and abs(ends_at - warning - notice) > NEAR_NOTICE
     )
 
 
@@ -155,16 +159,14 @@ def _warnings(session: Session, now: datetime, settings: Settings) -> Step:
     """Warnings that are due; one that is found late by more than half of its time is skipped as missed."""
     if session.phase not in ACTIVE or session.ends_at is None:
         return session, ()
-    ends_at, due = (
-        session.ends_at,
-        [w for w in _open_warnings(session, settings) if session.ends_at - w <= now],
-    )
+    ends_at = session.ends_at
+    due = [w for w in _open_warnings(session, ends_at, settings) if ends_at - w <= now]
     if not due:
         return session, ()
     notices: list[Notice] = []
     warning = due[-1]
     if now - (ends_at - warning) <= min(settings.in_time, warning / 2):
-        rest = [w for w in _open_warnings(session, settings) if w < warning]
+        rest = [w for w in _open_warnings(session, ends_at, settings) if w < warning]
         notices.extend(
             WarningGiven(
                 session.id,
@@ -199,7 +201,7 @@ def _not_yet_in(session: Session, now: datetime, settings: Settings) -> Step:
     return replace(session, reminded=True), notices
 
 
-def _moves(session: Session, now: datetime, settings: Settings) -> Step:
+def _moves(session: Session, now: datetime, _: Settings) -> Step:
     """Who has not followed a move in time is no longer kept in the old room."""
     over = [seat for seat in session.seats.values() if seat.moved_until and seat.moved_until <= now]
     if session.phase not in ACTIVE or not over:
@@ -208,11 +210,11 @@ def _moves(session: Session, now: datetime, settings: Settings) -> Step:
 
 
 def _help_moments(room: Room, settings: Settings) -> Iterator[datetime]:
-    help = room.help
-    if help and help.attended_since:
-        yield help.attended_since + settings.help_stay
-    elif help and help.claimed_by is None and not help.reminded:
-        yield help.since + settings.help_reminder
+    request = room.help
+    if request and request.attended_since:
+        yield request.attended_since + settings.help_stay
+    elif request and request.claimed_by is None and not request.reminded:
+        yield request.since + settings.help_reminder
 
 
 def _help(session: Session, now: datetime, settings: Settings) -> Step:
@@ -227,25 +229,22 @@ def _help(session: Session, now: datetime, settings: Settings) -> Step:
             session, closed = attended(session, room.number)
             notices.extend(closed)
         else:
-            help = replace(room.help, reminded=True)
-            session = session.with_room(replace(room, help=help))
-            notices.append(HelpReminded(session.id, session.round, room.number, help.since, help.user))
+            session = session.with_room(replace(room, help=replace(room.help, reminded=True)))
+            said = HelpReminded(session.id, session.round, room.number, room.help.since, room.help.user)
+            notices.append(said)
     return session, tuple(notices)
 
 
-def _delete_moment(session: Session, settings: Settings) -> datetime:
-    assert session.ended_at is not None
-    end = session.ended_at + settings.delete_after
+def _delete_moment(session: Session, ended_at: datetime, settings: Settings) -> datetime:
+    end = ended_at + settings.delete_after
     return end if session.delete_announced else end - min(settings.delete_notice, settings.delete_after / 2)
 
 
 def _deletion(session: Session, now: datetime, settings: Settings) -> Step:
     """Ended rooms are not kept for ever."""
-    if (
-        session.phase is not Phase.ENDED
-        or session.ended_at is None
-        or now < _delete_moment(session, settings)
-    ):
+    if session.phase is not Phase.ENDED or session.ended_at is None:
+        return session, ()
+    if now < _delete_moment(session, session.ended_at, settings):
         return session, ()
     end = session.ended_at + settings.delete_after
     if now < end:

@@ -7,7 +7,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-
 SAID = {"key": False}
 """Marks a field that the message shows and its key leaves out."""
 

@@ -51,7 +51,7 @@ WORKS_IN: Mapping[str, frozenset[Phase]] = MappingProxyType(
 def require(session: Session | None, command: str) -> Session:
     """The session, if `command` works in its phase.
 
-    Raises `NoSession` (also where only a check-in exists), `AlreadyRunning`, `NothingRunning` or `WrongPhase`.
+    Raises `NoSession` (also with only a check-in), `AlreadyRunning`, `NothingRunning` or `WrongPhase`.
     """
     if session is None or session.phase is Phase.DELETED or not session.open_rooms:
         raise NoSession(command)

@@ -19,7 +19,6 @@ from plugins.breakout.domain.notices import (
 from plugins.breakout.domain.phases import require
 from plugins.breakout.domain.refusals import AlreadyClaimed, HelpCooldown, NoHelpRequest, TooLong
 
-
 MAX_TEXT = 2000
 
 
@@ -60,12 +59,14 @@ def ask_help(
     room = session.room(number)
     old = room.help
     if old:
-        help = replace(old, user=user, text=text or old.text, times=old.times + 1)
+        request = replace(old, user=user, text=text or old.text, times=old.times + 1)
     else:
-        help = Help(user, now, text)
-    session = replace(session.with_room(replace(room, help=help)), asked_at={**session.asked_at, user: now})
-    notice = HelpAsked(session.id, session.round, number, help.since, help.times, user, help.text)
-    return Change(session, HelpTold(session.room(number), help), (notice,))
+        request = Help(user, now, text)
+    session = replace(
+        session.with_room(replace(room, help=request)), asked_at={**session.asked_at, user: now}
+    )
+    notice = HelpAsked(session.id, session.round, number, request.since, request.times, user, request.text)
+    return Change(session, HelpTold(session.room(number), request), (notice,))
 
 
 def withdraw_help(session: Session | None, number: int, user: str) -> Change[HelpTold]:
@@ -80,10 +81,10 @@ def resolve(session: Session | None, number: int, by: str) -> Change[HelpTold]:
 
 
 def _closed(session: Session, number: int, why: HelpEnd, by: str | None) -> Change[HelpTold]:
-    room, help = _open_request(session, number)
+    room, request = _open_request(session, number)
     session = session.with_room(replace(room, help=None))
-    notice = HelpClosed(session.id, session.round, number, help.since, why, by)
-    return Change(session, HelpTold(session.room(number), help), (notice,))
+    notice = HelpClosed(session.id, session.round, number, request.since, why, by)
+    return Change(session, HelpTold(session.room(number), request), (notice,))
 
 
 def _open_request(session: Session, number: int) -> tuple[Room, Help]:
@@ -95,35 +96,35 @@ def _open_request(session: Session, number: int) -> tuple[Room, Help]:
 
 def attended(session: Session, number: int) -> tuple[Session, tuple[Notice, ...]]:
     """The request is closed, its moderator having stayed long enough."""
-    _, help = _open_request(session, number)
-    change = _closed(session, number, HelpEnd.ATTENDED, help.attended_by)
+    _, request = _open_request(session, number)
+    change = _closed(session, number, HelpEnd.ATTENDED, request.attended_by)
     return change.session, change.notices
 
 
 def claim(session: Session | None, number: int, by: str, *, now: datetime) -> Change[HelpTold]:
     """A moderator is on the way. Raises `NoHelpRequest`, `AlreadyClaimed`. Claiming again is harmless."""
     session = require(session, "claim")
-    room, help = _open_request(session, number)
-    if help.claimed_by == by:
-        return Change(session, HelpTold(room, help))
-    if help.claimed_by is not None:
-        raise AlreadyClaimed(room.name, help.claimed_by)
-    help = replace(help, claimed_by=by)
-    session = session.with_room(replace(room, help=help))
-    notice = HelpClaimed(session.id, session.round, number, help.since, by, now)
-    return Change(session, HelpTold(session.room(number), help), (notice,))
+    room, request = _open_request(session, number)
+    if request.claimed_by == by:
+        return Change(session, HelpTold(room, request))
+    if request.claimed_by is not None:
+        raise AlreadyClaimed(room.name, request.claimed_by)
+    request = replace(request, claimed_by=by)
+    session = session.with_room(replace(room, help=request))
+    notice = HelpClaimed(session.id, session.round, number, request.since, by, now)
+    return Change(session, HelpTold(session.room(number), request), (notice,))
 
 
 def unclaim(session: Session | None, number: int, by: str, *, now: datetime) -> Change[HelpTold]:
     """The claim is taken back by who made it; without effect for others. Raises `NoHelpRequest`."""
     session = require(session, "claim")
-    room, help = _open_request(session, number)
-    if help.claimed_by != by:
-        return Change(session, HelpTold(room, help))
-    help = replace(help, claimed_by=None)
-    session = session.with_room(replace(room, help=help))
-    notice = HelpUnclaimed(session.id, session.round, number, help.since, by, now)
-    return Change(session, HelpTold(session.room(number), help), (notice,))
+    room, request = _open_request(session, number)
+    if request.claimed_by != by:
+        return Change(session, HelpTold(room, request))
+    request = replace(request, claimed_by=None)
+    session = session.with_room(replace(room, help=request))
+    notice = HelpUnclaimed(session.id, session.round, number, request.since, by, now)
+    return Change(session, HelpTold(session.room(number), request), (notice,))
 
 
 def queue(session: Session | None) -> tuple[HelpTold, ...]:
@@ -134,12 +135,12 @@ def queue(session: Session | None) -> tuple[HelpTold, ...]:
 
 
 def moderator_wrote(session: Session, number: int, by: str, *, now: datetime) -> Change[None]:
-    """A moderator wrote in a breakout room: a visit, which closes its request (not one of his own, with a seat)."""
+    """A moderator wrote in a breakout room: a visit, which closes its request (unless it is his own)."""
     if session.phase not in (Phase.RUNNING, Phase.CLOSING):
         return Change(session, None)
     session = session.with_room(replace(session.room(number), visited_at=now))
-    help = session.room(number).help
-    if help is None or help.user == by:
+    request = session.room(number).help
+    if request is None or request.user == by:
         return Change(session, None)
     change = _closed(session, number, HelpEnd.ATTENDED, by)
     return Change(change.session, None, change.notices)
@@ -152,8 +153,8 @@ def visit(session: Session | None, number: int, *, now: datetime) -> Change[Room
     return Change(session, session.room(number))
 
 
-def broadcast(session: Session | None, number: int | None, *, id: str) -> Change[Texted]:
-    """A text to one room (`tell`) or to all (None); `id` is the event id of the command."""
+def broadcast(session: Session | None, number: int | None, *, event: str) -> Change[Texted]:
+    """A text to one room (`tell`) or to all (None); `event` is the id of the command's event."""
     session = require(session, "broadcast" if number is None else "tell")
     rooms = session.open_rooms if number is None else (session.room(number),)
     made = tuple(room for room in rooms if room.room_id is not None)
@@ -164,5 +165,5 @@ def broadcast(session: Session | None, number: int | None, *, id: str) -> Change
         for seat in session.people_of(room.number)
         if seat.presence is not Presence.JOINED
     )
-    notices = tuple(Broadcast(session.id, id, room.number) for room in made)
+    notices = tuple(Broadcast(session.id, event, room.number) for room in made)
     return Change(session, Texted(made, unmade, absent), notices)

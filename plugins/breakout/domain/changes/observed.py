@@ -54,10 +54,10 @@ def room_closed(session: Session, number: int) -> Change[None]:
 
 
 def invited(session: Session, user: str, number: int, *, now: datetime, settings: Settings) -> Change[None]:
-    """The invite of the person to that room is out. Does nothing where the seat is another or no longer waits.
+    """The invite of the person to that room is out; without effect where the seat does not wait for it.
 
-    From now on a person on the way from another room has `move_grace` to follow, and is asked to there. Who chose
-    the new room himself is not told what he knows.
+    From now on a person on the way from another room has `move_grace` to follow, and is asked to there. Who
+    chose the new room himself is not told what he knows.
     """
     seat = session.seats.get(user)
     if seat is None or seat.room != number or seat.presence is not Presence.ASSIGNED:
@@ -111,13 +111,13 @@ def membership(
         return Change(session, None)
     seat = session.seats.get(user)
     if moderator and (seat is None or number not in (seat.room, seat.moved_from)):
-        return Change(_moderator_moved(session, room, user, after == "join", now), None)
+        return Change(_moderator_moved(session, room, user, now, came=after == "join"), None)
     if session.phase not in (Phase.RUNNING, Phase.CLOSING):
         return Change(session, None)
     if after == "join":
         return _came(session, room, user, now, capacity)
     if after in ("leave", "ban"):
-        return Change(_went(session, room, user, before, by_self, by_bot), None)
+        return Change(_went(session, room, user, before, by_self=by_self, by_bot=by_bot), None)
     return Change(session, None)
 
 
@@ -140,7 +140,7 @@ def _came(session: Session, room: Room, user: str, now: datetime, capacity: int 
 
 
 def _went(
-    session: Session, room: Room, user: str, before: str | None, by_self: bool, by_bot: bool
+    session: Session, room: Room, user: str, before: str | None, *, by_self: bool, by_bot: bool
 ) -> Session:
     seat = session.seats.get(user)
     if seat is None:
@@ -156,18 +156,18 @@ def _went(
     return session.with_seats(replace(seat, presence=Presence.LEFT)) if before == "join" else session
 
 
-def _moderator_moved(session: Session, room: Room, user: str, came: bool, now: datetime) -> Session:
-    """A moderator came into the room or left it: a visit, and the beginning or end of attending its request."""
+def _moderator_moved(session: Session, room: Room, user: str, now: datetime, *, came: bool) -> Session:
+    """A moderator came into the room or left it: a visit, and the beginning or end of attending."""
     if came:
         room = replace(room, visited_at=now)
     if room.help:
-        room = replace(room, help=_attended(room.help, user, came, now))
+        room = replace(room, help=_attended(room.help, user, now, came=came))
     return session.with_room(room)
 
 
-def _attended(help: Help, user: str, came: bool, now: datetime) -> Help:
-    if came and help.attended_by is None:
-        return replace(help, attended_by=user, attended_since=now)
-    if not came and help.attended_by == user:
-        return replace(help, attended_by=None, attended_since=None)
-    return help
+def _attended(request: Help, user: str, now: datetime, *, came: bool) -> Help:
+    if came and request.attended_by is None:
+        return replace(request, attended_by=user, attended_since=now)
+    if not came and request.attended_by == user:
+        return replace(request, attended_by=None, attended_since=None)
+    return request

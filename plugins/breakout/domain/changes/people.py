@@ -93,8 +93,8 @@ def joined_main(
 ) -> Change[None]:
     """Somebody joined the main room; `people` may or may not contain him already.
 
-    Before the start in auto mode he gets the smallest room, except with `here`, where he waits for the start. In
-    *closing* nothing happens any more: the rooms are about to lock.
+    Before the start in auto mode he gets the smallest room, except with `here`, where he waits for the
+    start. In *closing* nothing happens any more: the rooms are about to lock.
     """
     joined = (*(p for p in people if p.user != person.user), person)
     if not session.open_rooms or person.user not in without_seat(session, joined):
@@ -129,7 +129,8 @@ def seat_late(
 def left_main(session: Session, user: str) -> Change[None]:
     """Somebody left the main room, was removed or banned there: the seat is free.
 
-    Every trace goes: a person who comes back is a newcomer. A request for help of theirs stays, as it is the room's.
+    Every trace goes: a person who comes back is a newcomer. A request for help of theirs stays, as it is
+    the room's.
     """
     return Change(forget(session, user), None)
 

@@ -25,9 +25,11 @@ from plugins.breakout.domain.refusals import (
 
 MAX_NAME = 64
 MAX_TASK = 4000
-"""A topic and a part of the welcome message: far below the 64 KB of an event, above any task read on a phone."""
+"""In characters: far below the 64 KB of an event, above any task that is read on a phone."""
 
-RESERVED = frozenset("all rest everyone off now cancel confirm auto manual choose me here".split())
+RESERVED = frozenset(
+    ["all", "rest", "everyone", "off", "now", "cancel", "confirm", "auto", "manual", "choose", "me", "here"]
+)
 """Words that stand where a room name could stand in a command."""
 
 
@@ -209,5 +211,5 @@ def set_task(session: Session | None, number: int | None, text: str, *, now: dat
 
 
 def numbered(count: int, first: int = 1) -> tuple[Room, ...]:
-    """Rooms "Room 1" … "Room 4"; the names are part of the commands, so they are the same in every language."""
+    """Rooms "Room 1" … "Room 4": names are typed in commands, so they are the same in every language."""
     return tuple(Room(number, f"Room {number}") for number in range(first, first + count))

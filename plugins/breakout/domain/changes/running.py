@@ -127,7 +127,7 @@ def start(
         pending = Pending(Confirm.START, by, now + settings.confirm_within, key, limit)
         asked = ConfirmAsked(pending, count, len(started.open_rooms))
         return Change(replace(session, pending=pending), asked)
-    return _begun(started, told, by, limit, now, people)
+    return _begun(started, told, by, limit, now)
 
 
 def _ready(
@@ -164,8 +164,8 @@ def _ready(
 def _recounted(session: Session, people: Sequence[Person], settings: Settings, rng: Random) -> Session:
     """Groups of N counted again, before the first start and while no seat was set by hand.
 
-    Another number of rooms deals everybody again, since all sizes change. A room that somebody chose counts as set
-    by hand.
+    Another number of rooms deals everybody again, since all sizes change. A room that somebody chose counts
+    as set by hand.
     """
     if session.group_size is None or session.phase is Phase.ENDED:
         return session
@@ -185,7 +185,7 @@ def _recounted(session: Session, people: Sequence[Person], settings: Settings, r
 
 
 def _dealt(session: Session, people: Sequence[Person], rng: Random) -> Session:
-    """Newcomers in the smallest rooms; then as few dealt people as needed move, so that no room is far behind."""
+    """Newcomers in the smallest rooms; then as few dealt people as needed move, to make sizes even."""
     newcomers = list(to_deal(session, people))
     rng.shuffle(newcomers)
     for user in newcomers:
@@ -198,7 +198,7 @@ def _dealt(session: Session, people: Sequence[Person], rng: Random) -> Session:
 
 
 def _begun(
-    session: Session, told: Started, by: str, limit: timedelta | None, now: datetime, people: Sequence[Person]
+    session: Session, told: Started, by: str, limit: timedelta | None, now: datetime
 ) -> Change[Started | ConfirmAsked]:
     session = replace(
         _fresh_round(session),
@@ -251,7 +251,7 @@ def confirm(
     what: Confirm | None = None,
     key: str | None = None,
 ) -> Change[Started | ConfirmAsked | SessionDeleted]:
-    """Say yes: typed by any moderator (`what`: `start confirm`, `delete confirm`), or ✅ on the message of `key`.
+    """Say yes: typed by any moderator (`what`: which question), or ✅ on the message of `key`.
 
     Raises `NothingToConfirm`, `NotYoursToConfirm`, and what `start` raises.
     """
@@ -285,9 +285,9 @@ def begin_clock(session: Session, *, now: datetime, settings: Settings) -> tuple
     session = replace(session, clock_at=now)
     notices: tuple[Notice, ...] = (MainStarted(session.id, session.round),)
     if session.limit is not None:
-        session = _ends_at(replace(session, limit=None), now + session.limit, now, settings)
-        assert session.ends_at is not None
-        notices += (ClockBegan(session.id, session.round, session.ends_at),)
+        moment = now + session.limit
+        session = _ends_at(replace(session, limit=None), moment, now, settings)
+        notices += (ClockBegan(session.id, session.round, moment),)
     return session, notices
 
 
@@ -393,8 +393,8 @@ def end(
 ) -> Change[Ending]:
     """`end`, `end 2m` (`notice`), `end now` (`at_once`). Raises `EndJustGiven`, `BadLength`.
 
-    A bare second `end` ends at once; `end 2m` while closing moves the end. A bare `end` never makes a timer's end
-    later.
+    A bare second `end` ends at once; `end 2m` while closing moves the end. A bare `end` never makes a
+    timer's end later.
     """
     session = require(session, "end")
     closing = session.phase is Phase.CLOSING
@@ -416,10 +416,11 @@ def end(
 
 
 def _require_not_just_given(session: Session, by: str, now: datetime) -> None:
-    given_by_other = session.closing_by is not None and session.closing_by != by
-    if given_by_other and session.closing_at is not None and now - session.closing_at < SECOND_END:
-        assert session.ends_at is not None and session.closing_by is not None
-        raise EndJustGiven(session.closing_by, session.ends_at)
+    other = session.closing_by
+    if other is None or other == by or session.closing_at is None or session.ends_at is None:
+        return
+    if now - session.closing_at < SECOND_END:
+        raise EndJustGiven(other, session.ends_at)
 
 
 def begin_closing(
@@ -439,8 +440,8 @@ def begin_closing(
 def cancel_end(session: Session | None, *, now: datetime, settings: Settings) -> Change[TimerSet]:
     """`end cancel`: runs on, with the timer that there was. Raises `NothingToCancel`.
 
-    Where the timer itself has brought the end, or its moment is past by now, the round runs on without one. A time
-    limit whose clock has not begun still holds.
+    Where the timer itself has brought the end, or its moment is past by now, the round runs on without one.
+    A time limit whose clock has not begun still holds.
     """
     session = require(session, "end")
     if session.phase is not Phase.CLOSING:

@@ -73,7 +73,7 @@ class Dealt:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What came of a choice. `left` is the room given up by it; `invited` says that an invite is on its way."""
+    """What came of a choice: `left` is the room given up by it; `invited`: an invite is on its way."""
 
     room: Room
     left: Room | None
@@ -106,8 +106,9 @@ def assign(
 ) -> Change[Assigned]:
     """Seat people by hand: pairs of user and room number, of all lines of the command.
 
-    Raises `PersonTwice`, `NotAParticipant`. Naming the room where somebody sits already invites him again if he
-    declined, left, was removed or could not be reached. Who passed gets the seat, and an invite by `rejoin` only.
+    Raises `PersonTwice`, `NotAParticipant`. Naming the room where somebody sits already invites him again
+    if he declined, left, was removed or could not be reached. Who passed gets the seat, and an invite by
+    `rejoin` only.
     """
     session = require(session, "assign")
     wanted = one_room_each(session, seats)
@@ -136,7 +137,7 @@ def _assigned(session: Session, wanted: Sequence[tuple[str, int]]) -> Change[Ass
 
 
 def given(session: Session, user: str, number: int, *, by_hand: bool) -> Seat:
-    """The person's seat in that room, with what becomes of the former one: while running the way from room to room.
+    """The person's seat in that room, with what becomes of the former one: the way from room to room.
 
     The moment until which the old room may be kept is set when the new invite is out (`observed.invited`).
     """
@@ -205,7 +206,8 @@ def unassign(session: Session | None, users: Sequence[str]) -> Change[Unassigned
 def shuffle(session: Session | None, *, people: Sequence[Person], rng: Random, really: bool) -> Change[Dealt]:
     """Deal everybody again, seats by hand too; while running only with `really` (`shuffle now`).
 
-    Raises `ShuffleNeedsNow`, `NobodyToSeat`. Dealt are those with a seat and, in auto mode, those without one.
+    Raises `ShuffleNeedsNow`, `NobodyToSeat`. Dealt are those with a seat and, in auto mode, those without
+    one.
     """
     session = require(session, "shuffle")
     members = participants(session, people)
@@ -256,8 +258,8 @@ def nobody_to_seat(session: Session, people: Sequence[Person]) -> NobodyToSeat:
 def choose(session: Session | None, user: str, number: int, *, people: Sequence[Person]) -> Change[Chosen]:
     """Take a seat in choose mode; the last choice wins.
 
-    Raises `NotAtThisMode`, `NotSeatedForChoice`, `RoomFull`. Choosing again the room one has left or declined is a
-    new invite; choosing takes part again after `pass`.
+    Raises `NotAtThisMode`, `NotSeatedForChoice`, `RoomFull`. Choosing again the room one has left or
+    declined is a new invite; choosing takes part again after `pass`.
     """
     session = require(session, "choose")
     if session.mode is not Mode.CHOOSE:
@@ -294,8 +296,8 @@ def unchoose(session: Session | None, user: str, number: int) -> Change[bool]:
     seat = session.seats.get(user)
     before_start = session.phase is Phase.SET_UP and session.mode is Mode.CHOOSE
     if not before_start or seat is None or seat.room != number or seat.by_hand:
-        return Change(session, False)
-    return Change(session.without_seats(user), True)
+        return Change(session, told=False)
+    return Change(session.without_seats(user), told=True)
 
 
 def pass_round(session: Session | None, user: str) -> Change[None]:
@@ -365,7 +367,7 @@ def _room_of(session: Session, user: str) -> Room | None:
 
 
 def go_back(session: Session | None, user: str) -> Change[None]:
-    """`!back`: the person is shown as *in main*, and stays in the room. Without effect on those who are not there."""
+    """`!back`: the person is shown as *in main* and stays in the room; without effect on others."""
     session = require(session, "back")
     seat = session.seats.get(user)
     if seat is None or seat.presence is not Presence.JOINED:

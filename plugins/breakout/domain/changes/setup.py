@@ -32,6 +32,8 @@ from plugins.breakout.domain.refusals import (
     TooManyRooms,
 )
 
+SMALLEST_GROUP = 2
+
 
 @dataclass(frozen=True, slots=True)
 class SeatLine:
@@ -43,7 +45,7 @@ class SeatLine:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What `setup` asks for: one of `count`, `names`, `group_size`, or only `lines`, which then name the rooms."""
+    """What `setup` asks for: `count`, `names` or `group_size`; or only `lines`, which then name the rooms."""
 
     count: int | None = None
     names: tuple[str, ...] = ()
@@ -78,10 +80,11 @@ def set_up(
     settings: Settings,
     rng: Random,
 ) -> Change[SetUp]:
-    """Set up a session. A session that is only set up is replaced under its id; else `session_id` is the new one's.
+    """Set up a session. One that is only set up is replaced under its id; else `session_id` is the new one's.
 
-    The check-in's taps and the board's number live on; who passed, still passes. After *ended* the former session
-    comes back as `retired`. Seat lines without a mode mean manual mode; `max` without one means choose mode.
+    The check-in's taps and the board's number live on; who passed, still passes. After *ended* the former
+    session comes back as `retired`. Seat lines without a mode mean manual mode; `max` without one means
+    choose mode.
     """
     if session and session.phase in (Phase.RUNNING, Phase.CLOSING):
         raise AlreadyRunning("setup", session.phase)
@@ -159,7 +162,7 @@ def _rooms(layout: Layout, people: int, settings: Settings) -> tuple[Room, ...]:
 
 def count_groups(people: int, size: int, settings: Settings) -> int:
     """How many rooms groups of `size` make; raises `BadGroupSize` or `TooManyRooms`."""
-    if size < 2:
+    if size < SMALLEST_GROUP:
         raise BadGroupSize(size)
     count = room_count(people, size)
     if count > settings.max_rooms:
@@ -189,8 +192,8 @@ def one_room_each(session: Session, seats: Sequence[tuple[str, int]]) -> Mapping
 def check_in(session: Session | None, *, main: str, session_id: str, by: str) -> Change[None]:
     """Begin a check-in. Without a session it makes a bare one: no rooms yet, only the taps, until `setup`.
 
-    Before and while a session runs the taps so far count on (the message was only posted once more); after its end
-    they are of another lesson.
+    Before and while a session runs the taps so far count on (the message was only posted once more); after
+    its end they are of another lesson.
     """
     if session is None or session.phase is Phase.DELETED:
         return Change(Session(session_id, main, Phase.SET_UP, Mode.AUTO, (), by), None)
