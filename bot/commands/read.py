@@ -75,6 +75,11 @@ def line_of(message: Message) -> Line:
     return Line(text, tuple(_words(text, [])))
 
 
+def evened(text: str) -> str:
+    """The text with the quotes, hyphens and spaces of plain keyboards; each character stays in its place."""
+    return text.translate(_EVEN)
+
+
 def html_after(line: Line, start: int) -> str | None:
     """The part of the message's HTML that follows the place `start` of `line.text`, tags balanced.
 
@@ -176,7 +181,7 @@ class _Reader(HTMLParser):
 
 def _words(text: str, pills: list[Pill]) -> Iterator[Word]:
     breaks = [match.start() for match in re.finditer("\n", text)]
-    even = text.translate(_EVEN)
+    even = evened(text)
     position = 0
     for start, end, named in [*pills, (len(text), len(text), None)]:
         for match in _WORD.finditer(even, position, start):

@@ -1,0 +1,162 @@
+"""Which declared command a line is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from bot.commands.bind import parameters
+from bot.commands.words import Line, Word
+from bot.errors import ConfigError
+from bot.loader import Loaded
+from bot.plugin import Command, Plugin, Role, Standing
+
+Path = tuple[str, ...]
+
+_GLUED = re.compile(r"([^\W\d]+)(\d.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A declared command; `line` is what stands after its path."""
+
+    plugin: str
+    command: Command
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The first words are a plugin's, and what follows them is no command of it."""
+
+    plugin: str
+    path: Path
+    """The words that are known, as declared."""
+    line: Line
+    """What follows them."""
+    known: Mapping[str, Command]
+    """What might follow them."""
+
+    @property
+    def typed(self) -> str:
+        """The known words and the first unknown one."""
+        return " ".join((*self.path, *(word.text for word in self.line.words[:1])))
+
+    def nearest(self, standing: Standing) -> Command | None:
+        """The command that was perhaps meant, of those that the asker may run where he is."""
+        known = {
+            name: c
+            for name, c in self.known.items()
+            if not c.hidden and permitted(c, standing.role, standing.place)
+        }
+        longest = max((name.count(" ") + 1 for name in known), default=0)
+        for length in range(min(longest, len(self.line.words)), 0, -1):
+            typed = " ".join(word.fold for word in self.line.words[:length])
+            if close := get_close_matches(typed, known, 1):
+                return known[close[0]]
+        return None
+
+
+def permitted(command: Command, role: Role, place: str) -> bool:
+    """Whether somebody of this role may run the command in this kind of place."""
+    return role >= command.role and (not command.where or place in command.where)
+
+
+class Registry:
+    """All commands by their paths and aliases, of which the longest counts."""
+
+    def __init__(self, plugins: Iterable[Loaded], prefix: str = "!") -> None:
+        """Take the commands of each plugin, and its synonyms for their first words.
+
+        Raises `ConfigError` where two claim one path, or a synonym stands for nothing or is a command itself,
+        and `TypeError` where a handler's signature cannot be bound.
+        """
+        self.prefix = prefix
+        self._commands: dict[Path, tuple[Plugin[Any], Command]] = {}
+        self._synonyms: dict[str, str] = {}
+        for loaded in plugins:
+            for command in loaded.plugin.commands:
+                parameters(command)
+                for path in (command.path, *command.aliases):
+                    self._claim(_folded(path), loaded.plugin, command)
+            self._rename(loaded.plugin, loaded.synonyms)
+        self._groups = {path[:length] for path in self._commands for length in range(1, len(path))}
+        self._first = {path[0] for path in self._commands}
+        self._longest = max(map(len, self._commands), default=0)
+        if shadowed := self._first & {synonym for synonym, word in self._synonyms.items() if synonym != word}:
+            raise ConfigError(f"{', '.join(sorted(shadowed))}: a synonym, and a command itself")
+
+    def match(self, line: Line) -> Matched | Unknown | None:
+        """The command of the line; None where its first word is none of ours: another bot may answer it."""
+        words = _without_sign(line.words, self.prefix)
+        if not words or words[0].quoted:
+            return None
+        first = self._synonyms.get(words[0].fold, words[0].fold)
+        if first not in self._first:
+            return None
+        words = (replace(words[0], text=first), *words[1:])
+        for length in range(min(self._longest, len(words)), 0, -1):
+            for candidate in _candidates(words, length):
+                path = tuple(word.fold for word in candidate[:length])
+                if path in self._commands and not any(word.quoted for word in candidate[:length]):
+                    return self._found(path, Line(line.text, candidate[length:], line.html))
+        return self._unknown((first,), Line(line.text, words[1:], line.html))
+
+    def _claim(self, path: Path, plugin: Plugin[Any], command: Command) -> None:
+        if path in self._commands:
+            other, _ = self._commands[path]
+            raise ConfigError(f"the plugins {other.name} and {plugin.name} both declare {' '.join(path)}")
+        self._commands[path] = plugin, command
+
+    def _rename(self, plugin: Plugin[Any], synonyms: Mapping[str, str]) -> None:
+        declared = {path[0] for path, (owner, _) in self._commands.items() if owner is plugin}
+        for synonym, word in synonyms.items():
+            if word.casefold() not in declared:
+                raise ConfigError(
+                    f"the plugin {plugin.name} declares no command {word} for {synonym} to stand for"
+                )
+            self._synonyms[synonym.casefold()] = word.casefold()
+
+    def _found(self, path: Path, line: Line) -> Matched | Unknown:
+        plugin, command = self._commands[path]
+        if path in self._groups and line.words and not parameters(command):
+            return self._unknown(path, line)
+        return Matched(plugin.name, command, line)
+
+    def _unknown(self, path: Path, line: Line) -> Unknown:
+        under = {
+            other: entry
+            for other, entry in self._commands.items()
+            if other[: len(path)] == path and len(other) > len(path)
+        }
+        plugin, _ = next(iter(under.values()))
+        known = {" ".join(other[len(path) :]): command for other, (_, command) in under.items()}
+        return Unknown(plugin.name, path, line, known)
+
+
+def _folded(path: Path) -> Path:
+    return tuple(word.casefold() for word in path)
+
+
+def _without_sign(words: tuple[Word, ...], sign: str) -> tuple[Word, ...]:
+    """The words without the sign before the first, from which a space may part it; none without a sign."""
+    if not words or not words[0].text.startswith(sign):
+        return ()
+    if words[0].text == sign:
+        return words[1:]
+    first = words[0]
+    return (replace(first, text=first.text[len(sign) :], start=first.start + len(sign)), *words[1:])
+
+
+def _candidates(words: tuple[Word, ...], length: int) -> tuple[tuple[Word, ...], ...]:
+    """The words as typed, and with digits parted from the last of the first `length` ("start20m")."""
+    last = words[length - 1]
+    glued = _GLUED.fullmatch(last.text)
+    if glued is None or length == 1:
+        return (words,)
+    middle = last.start + glued.end(1)
+    parted = (replace(last, text=glued[1], end=middle), replace(last, text=glued[2], start=middle))
+    return words, (*words[: length - 1], *parted, *words[length:])
