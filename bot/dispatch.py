@@ -170,7 +170,7 @@ class Dispatcher:
     ) -> Outcome:
         declaration = plugin.loaded.plugin
         if isinstance(found, Unknown):
-            raise UnknownCommand(found.typed, found.nearest)
+            raise UnknownCommand(found.typed, found.nearest(standing))
         command = found.command
         if standing.role < command.role:
             raise NotPermitted(command)
