@@ -1,0 +1,1 @@
+"""What holds for everything that can be made up."""

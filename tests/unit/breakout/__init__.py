@@ -1,0 +1,1 @@
+"""The rules of breakout rooms, one by one."""

@@ -1,0 +1,244 @@
+"""What time alone does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from plugins.breakout.domain.changes import help as help_changes
+from plugins.breakout.domain.changes import observed, running
+from plugins.breakout.domain.changes.setup import Layout
+from plugins.breakout.domain.model import Phase, Presence, Session, Settings
+from plugins.breakout.domain.moments import advance, next_moment
+from plugins.breakout.domain.notices import (
+    ClockBegan,
+    ClosingNotice,
+    Deleted,
+    DeleteSoon,
+    EndReason,
+    HelpClosed,
+    HelpEnd,
+    HelpReminded,
+    MainEnded,
+    MainStarted,
+    MaxDurationSoon,
+    Notice,
+    NotYetIn,
+    PassedWhileDown,
+    TimeChanged,
+    WarningGiven,
+)
+from tests.unit.breakout.example import (
+    MOD,
+    NOW,
+    SETTINGS,
+    all_in,
+    minutes,
+    pupils,
+    rooms_made,
+    running_session,
+    set_up,
+    start,
+    user,
+)
+
+
+def moved_on(session: Session, to: float, settings: Settings = SETTINGS) -> list[tuple[float, Notice]]:
+    """Each notice with its minute, the alarm ringing at each moment until minute `to`."""
+    said: list[tuple[float, Notice]] = []
+    while (moment := next_moment(session, settings)) is not None and moment <= NOW + minutes(to):
+        change = advance(session, now=moment, settings=settings)
+        assert change.session is not session
+        session = change.session
+        said += [((moment - NOW) / minutes(1), notice) for notice in change.notices]
+    return said
+
+
+def of_room_1(said: list[tuple[float, Notice]]) -> list[tuple[float, str]]:
+    return [(minute, notice.KIND) for minute, notice in said if getattr(notice, "room", 1) == 1]
+
+
+def just_started(limit: float | None = 20) -> Session:
+    people = pupils(8)
+    length = minutes(limit) if limit else None
+    return start(set_up(Layout(count=4), people).session, people, limit=length)
+
+
+def test_the_clock_begins_when_the_last_invite_is_out() -> None:
+    session = rooms_made(just_started())
+    *most, last = session.seats
+    for who in most:
+        session = observed.invited(session, who, session.seats[who].room, now=NOW, settings=SETTINGS).session
+    assert advance(session, now=NOW, settings=SETTINGS).session.clock_at is None
+    session = observed.unreachable(
+        session, last, session.seats[last].room, "no such user", now=NOW, settings=SETTINGS
+    ).session
+    later = NOW + timedelta(seconds=12)
+    change = advance(session, now=later, settings=SETTINGS)
+    assert change.session.ends_at == later + minutes(20)
+    assert change.notices == (
+        MainStarted(session.id, 1),
+        ClockBegan(session.id, 1, later + minutes(20)),
+    )
+
+
+def test_the_clock_begins_after_a_minute_at_the_latest() -> None:
+    session = just_started()
+    assert next_moment(session, SETTINGS) == NOW + minutes(1)
+    change = advance(session, now=NOW + minutes(1.5), settings=SETTINGS)
+    assert change.session.clock_at == NOW + minutes(1)
+    assert change.session.ends_at == NOW + minutes(21)
+
+
+def test_a_long_round_is_warned_told_and_ended() -> None:
+    assert of_room_1(moved_on(running_session(limit=minutes(20)), 20)) == [
+        (15, "warning"),
+        (18, "closing"),
+        (19, "warning"),
+        (20, "room-closed"),
+        (20, "ended"),
+    ]
+
+
+def test_the_first_warning_and_the_last_are_marked() -> None:
+    warnings = [n for _, n in moved_on(running_session(limit=minutes(20)), 20) if isinstance(n, WarningGiven)]
+    assert [(n.seconds, n.first, n.last) for n in warnings if n.room == 1] == [
+        (300, True, False),
+        (60, False, True),
+    ]
+
+
+def test_a_warning_near_the_closing_notice_is_dropped_and_a_longer_one_than_the_round_skipped() -> None:
+    assert of_room_1(moved_on(running_session(limit=minutes(10)), 10)) == [
+        (5, "warning"),
+        (9, "closing"),
+        (10, "room-closed"),
+        (10, "ended"),
+    ]
+    assert of_room_1(moved_on(running_session(limit=minutes(5)), 5))[0] == (4, "closing")
+
+
+def test_an_extended_round_is_warned_again() -> None:
+    session = running_session(limit=minutes(10))
+    session = advance(session, now=NOW + minutes(5), settings=SETTINGS).session
+    session = running.extend(session, minutes(5), now=NOW + minutes(6), settings=SETTINGS).session
+    assert of_room_1(moved_on(session, 15))[:2] == [(10, "warning"), (13, "closing")]
+
+
+def test_a_missed_warning_is_skipped() -> None:
+    change = advance(running_session(limit=minutes(20)), now=NOW + minutes(16.5), settings=SETTINGS)
+    assert change.notices == ()
+    assert change.session.warned == {300}
+    late = advance(running_session(limit=minutes(20)), now=NOW + minutes(15.5), settings=SETTINGS)
+    assert [n.KIND for n in late.notices] == ["warning"] * 4
+
+
+def test_a_deadline_that_passed_while_down_is_carried_out_with_a_note() -> None:
+    session = running_session(limit=minutes(20))
+    change = advance(session, now=NOW + minutes(50), settings=SETTINGS)
+    assert change.session.phase is Phase.ENDED
+    assert change.notices[0] == PassedWhileDown(session.id, 1, NOW + minutes(20))
+    assert not any(isinstance(n, ClosingNotice | WarningGiven) for n in change.notices)
+    in_time = advance(session, now=NOW + minutes(20.5), settings=SETTINGS)
+    assert not any(isinstance(n, PassedWhileDown) for n in in_time.notices)
+
+
+def test_a_closing_notice_found_late_is_still_given() -> None:
+    change = advance(running_session(limit=minutes(10)), now=NOW + minutes(9.7), settings=SETTINGS)
+    assert change.session.phase is Phase.CLOSING
+    assert change.session.closing_by is None
+    assert change.session.ends_at == NOW + minutes(10)
+
+
+def test_an_end_by_hand_is_warned_within_and_carried_out() -> None:
+    session = running_session()
+    closing = running.end(session, by=MOD, now=NOW, settings=SETTINGS, notice=minutes(3)).session
+    said = moved_on(closing, 3)
+    assert of_room_1(said) == [(2, "warning"), (3, "room-closed"), (3, "ended")]
+    assert [n.why for _, n in said if isinstance(n, MainEnded)] == [EndReason.MODERATOR]
+
+
+def test_who_has_not_come_after_ninety_seconds_is_named_once() -> None:
+    session = running_session()
+    waiting = replace(session.seats[user(1)], presence=Presence.INVITED)
+    gone = replace(session.seats[user(2)], presence=Presence.DECLINED)
+    said = moved_on(session.with_seats(waiting, gone), 30)
+    assert said == [(1.5, NotYetIn(session.id, 1, (user(1),)))]
+    assert moved_on(session, 30) == []
+
+
+def test_an_unanswered_request_is_said_once_more() -> None:
+    session = help_changes.ask_help(running_session(), 1, user(1), "", now=NOW, settings=SETTINGS).session
+    assert (3, HelpReminded(session.id, 1, 1, NOW, user(1))) in moved_on(session, 30)
+    claimed = help_changes.claim(session, 1, MOD, now=NOW).session
+    assert not any(isinstance(n, HelpReminded) for _, n in moved_on(claimed, 30))
+
+
+def test_a_moderator_who_stays_closes_the_request() -> None:
+    session = help_changes.ask_help(running_session(), 1, user(1), "", now=NOW, settings=SETTINGS).session
+    came = observed.membership(
+        session, 1, MOD, before=None, after="join", by_self=True, by_bot=False, moderator=True, now=NOW
+    ).session
+    assert came.room(1).visited_at == NOW
+    assert (0.5, HelpClosed(session.id, 1, 1, NOW, HelpEnd.ATTENDED, MOD)) in moved_on(came, 1)
+    left = observed.membership(
+        came, 1, MOD, before="join", after="leave", by_self=True, by_bot=False, moderator=True, now=NOW
+    ).session
+    assert left.room(1).help == session.room(1).help
+    assert not any(isinstance(n, HelpClosed) for _, n in moved_on(left, 2))
+
+
+def test_a_question_is_forgotten_after_two_minutes() -> None:
+    session = running.delete(running_session(), by=MOD, now=NOW, settings=SETTINGS, key="d").session
+    assert advance(session, now=NOW + minutes(1.9), settings=SETTINGS).session.pending is not None
+    assert advance(session, now=NOW + minutes(2), settings=SETTINGS).session.pending is None
+
+
+def test_no_session_runs_for_ever_and_that_is_announced() -> None:
+    session = running_session()
+    said = moved_on(session, 13 * 60)
+    assert said[0] == (705, MaxDurationSoon(session.id, 1, NOW + timedelta(hours=12)))
+    assert [n.why for _, n in said if isinstance(n, MainEnded)] == [EndReason.MAX_DURATION]
+    late = advance(session, now=NOW + timedelta(hours=20), settings=SETTINGS)
+    assert isinstance(late.notices[0], PassedWhileDown)
+
+
+def test_ended_rooms_are_deleted_in_the_end_and_that_is_announced() -> None:
+    ended, _ = running.finish(running_session(), why=EndReason.TIMER, now=NOW)
+    days = 24 * 60
+    said = moved_on(ended, 20 * days)
+    assert [(minute / days, type(notice)) for minute, notice in said] == [(13, DeleteSoon), (14, Deleted)]
+
+
+@pytest.mark.parametrize("length", [0.2, 1, 2, 14.9, 15, 60])
+def test_every_timer_comes_to_its_end_exactly(length: float) -> None:
+    said = moved_on(running_session(limit=minutes(length)), length)
+    minute, kind = of_room_1(said)[-1]
+    assert kind == "ended"
+    assert minute == pytest.approx(length)
+
+
+def test_a_finished_plan_needs_no_alarm() -> None:
+    assert next_moment(set_up(Layout(count=2), pupils(2)).session, SETTINGS) is None
+    assert next_moment(running.discard(running_session()), SETTINGS) is None
+
+
+def test_keys_name_a_notice_for_ever_and_texts_are_no_part_of_them() -> None:
+    notice = TimeChanged("s1", 1, 2, NOW, NOW + minutes(5), reopened=False)
+    assert notice.key == f"time:s1:1:2:{round(NOW.timestamp() * 1000)}"
+    assert NotYetIn("s1", 1, ("@a:x",)).key == NotYetIn("s1", 1, ()).key == "not-yet-in:s1:1"
+
+
+def test_a_welcome_is_said_when_the_room_exists_and_once_more_where_it_was_made_anew() -> None:
+    session = just_started()
+    made = observed.room_made(session, 1, "!a:x")
+    assert [n.key for n in made.notices] == ["welcome:s1:1:1:1"]
+    assert observed.room_made(made.session, 1, "!a:x").session is made.session
+    lost = observed.room_lost(all_in(made.session), 1, "!r1:x").session
+    assert (lost.room(1).room_id, lost.room(1).attempt) == (None, 2)
+    assert {seat.presence for seat in lost.people_of(1)} == {Presence.ASSIGNED}
+    assert {seat.invite_count for seat in lost.people_of(1)} == {2}
+    assert [n.key for n in observed.room_made(lost, 1, "!b:x").notices] == ["welcome:s1:1:1:2"]
+    assert observed.room_lost(made.session, 1, "!other:x").session is made.session
