@@ -111,6 +111,12 @@ def test_leaving_the_main_room_frees_the_seat_and_leaves_no_trace() -> None:
     assert people.left_main(gone, user(1)).session is gone
 
 
+def test_a_moderator_who_leaves_the_main_room_comes_to_nobodys_help() -> None:
+    session = help_changes.ask_help(running_session(), 1, user(1), "", now=NOW, settings=SETTINGS).session
+    claimed = help_changes.claim(session, 1, MOD, now=NOW).session
+    assert people.left_main(claimed, MOD).session == session
+
+
 def test_promotion_frees_the_seat_except_where_everyone_takes_part() -> None:
     session = running_session()
     change = people.promoted(session, user(1), now=NOW)

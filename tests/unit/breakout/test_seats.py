@@ -201,6 +201,18 @@ def test_shuffle_deals_everybody_again_and_while_running_only_now() -> None:
     assert sizes(change.session) == [2, 2, 2, 2]
 
 
+def test_who_is_shuffled_in_choose_mode_is_asked_to_move() -> None:
+    session = all_in(start(set_up(CHOOSE, PEOPLE).session, PEOPLE))
+    for number in range(1, 9):
+        session = seats.choose(session, user(number), number % 4 + 1, people=PEOPLE).session
+    shuffled = seats.shuffle(all_in(session), people=PEOPLE, rng=Random(5), really=True).session
+    moving = next(seat for seat in shuffled.seats.values() if seat.moved_from is not None)
+    notices = observed.invited(shuffled, moving.user, moving.room, now=NOW, settings=SETTINGS).notices
+    assert [notice.KIND for notice in notices] == ["move"]
+    chosen = seats.choose(all_in(session), user(1), 3, people=PEOPLE).session
+    assert observed.invited(chosen, user(1), 3, now=NOW, settings=SETTINGS).notices == ()
+
+
 def test_shuffle_with_nobody_is_refused() -> None:
     with pytest.raises(refusals.NobodyToSeat):
         seats.shuffle(set_up(Layout(count=4), []).session, people=[], rng=Random(1), really=False)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from plugins.breakout.domain.change import Change
+from plugins.breakout.domain.changes.rooms import stay_put
 from plugins.breakout.domain.changes.seats import INSIDE, given, rooms_with_space
 from plugins.breakout.domain.model import Help, Mode, Phase, Presence, Room, Seat, Session, Settings
 from plugins.breakout.domain.notices import Notice, PleaseMove, WalkedIntoFull, WelcomeRoom
@@ -39,7 +40,7 @@ def room_lost(session: Session, number: int, room_id: str) -> Change[None]:
         return Change(session, None)
     if room.removed or room.closed or session.phase is Phase.DELETED:
         return room_closed(session, number)
-    session = session.with_room(replace(room, room_id=None, attempt=room.attempt + 1))
+    session = stay_put(session.with_room(replace(room, room_id=None, attempt=room.attempt + 1)), number)
     again = (
         replace(seat, presence=Presence.ASSIGNED, invited_at=None, invite_count=seat.invite_count + 1)
         for seat in session.people_of(number)

@@ -132,7 +132,15 @@ def left_main(session: Session, user: str) -> Change[None]:
     Every trace goes: a person who comes back is a newcomer. A request for help of theirs stays, as it is
     the room's.
     """
-    return Change(forget(session, user), None)
+    return Change(release_claims(forget(session, user), user), None)
+
+
+def release_claims(session: Session, moderator: str) -> Session:
+    """The session in which the requests claimed by this moderator are open again."""
+    for room in session.open_rooms:
+        if room.help and room.help.claimed_by == moderator:
+            session = session.with_room(replace(room, help=replace(room.help, claimed_by=None)))
+    return session
 
 
 def forget(session: Session, user: str) -> Session:
@@ -167,16 +175,7 @@ def demoted(
 
     Claims of theirs are open again. A seat that they had as a moderator (given by hand, `everyone`) stays.
     """
-    released = replace(
-        session,
-        rooms=tuple(
-            replace(room, help=replace(room.help, claimed_by=None))
-            if room.help and room.help.claimed_by == person.user
-            else room
-            for room in session.rooms
-        ),
-    )
-    session = released if released != session else session
+    session = release_claims(session, person.user)
     return joined_main(session, replace(person, moderator=False), people=people, now=now, settings=settings)
 
 

@@ -174,7 +174,7 @@ def remove_room(session: Session | None, number: int, *, now: datetime) -> Chang
 
 
 def stay_put(session: Session, number: int) -> Session:
-    """Nobody is any longer on the way out of this room: all who are in it are taken out with it."""
+    """The session in which nobody is on the way out of this room, since it is gone."""
     seats = (
         replace(seat, moved_from=None, moved_until=None)
         for seat in session.seats.values()

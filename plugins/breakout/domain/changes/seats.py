@@ -233,12 +233,13 @@ def fill(session: Session | None, *, people: Sequence[Person], rng: Random) -> C
 
 
 def _dealt(session: Session, rooms: dict[str, int], people: Sequence[Person]) -> Change[Dealt]:
+    """The session with these rooms dealt; in choose mode such a seat counts as given by hand."""
     before = seated_in(session)
     seats = []
     for user, number in rooms.items():
         kept = before.get(user) == number
         seat = session.seats[user] if kept else given(session, user, number, by_hand=False)
-        seats.append(replace(seat, by_hand=False))
+        seats.append(replace(seat, by_hand=session.mode is Mode.CHOOSE))
     moved = sum(1 for user, number in rooms.items() if before.get(user, number) != number)
     users = frozenset(rooms)
     session = replace(
