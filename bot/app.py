@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,14 +17,14 @@ from bot.config import AccessConfig
 from bot.dispatch import Dispatcher, Running
 from bot.doorkeeper import Doorkeeper
 from bot.loader import Loaded
-from bot.matrix.events import Event, Invited, Message, StateChange, SyncBatch
-from bot.matrix.ids import RoomId
+from bot.matrix.events import Event, Invited, Item, Message, StateChange, SyncBatch
+from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Homeserver, Limits
 from bot.matrix.sync import follow
-from bot.matrix.translate import translate
+from bot.matrix.translate import state_rows, translate
 from bot.plugin import Host
 from bot.reconcile import Reconciler
-from bot.schedule import Schedule
+from bot.schedule import Bell, Schedule
 from bot.sender import Sender
 from bot.store.database import Database
 from bot.store.inbox import Inbox
@@ -54,23 +54,23 @@ class App:
         clock: Clock,
         access: AccessConfig | None = None,
         prefix: str = "!",
+        bell: Bell | None = None,
     ) -> None:
         self._account, self._database, self._loaded = account, database, tuple(loaded)
         self._clock, self._access, self._prefix = clock, access or AccessConfig(), prefix
         self._running: dict[str, Running] = {}
+        self._schedule = Schedule(database, clock, self._wake_plugin, bell)
         self._transactions = Transactions(
             database,
             clock,
-            account.me,
             wake=self._wake_plugin,
             room_has_mail=self._wake_sender,
-            alarms_changed=lambda: self._schedule.changed(),
+            alarms_changed=self._schedule.changed,
         )
         self._sender = Sender(account, self._transactions)
         self._converging = Reconciler(self._converge, clock)
         self._sending = Reconciler(self._sender.send, clock)
         self._answering = Reconciler(self._answer_invite, clock)
-        self._schedule = Schedule(database, clock, self._wake_plugin)
         self._doorkeeper: Doorkeeper
         self._dispatcher: Dispatcher
         self.ready = asyncio.Event()
@@ -85,7 +85,13 @@ class App:
             self._dispatcher = Dispatcher(running, registry, self._transactions, self._prefix)
             self._doorkeeper = Doorkeeper(self._access, self._account, self._transactions, running)
             async with asyncio.TaskGroup() as tasks:
-                for worker in (self._converging, self._sending, self._answering, self._schedule, self._dispatcher):
+                for worker in (
+                    self._converging,
+                    self._sending,
+                    self._answering,
+                    self._schedule,
+                    self._dispatcher,
+                ):
                     tasks.create_task(worker.run())
                 async with self._database.read() as connection:
                     since = await Inbox(connection).token()
@@ -114,11 +120,15 @@ class App:
 
     # --- what comes in
 
-    async def _accept(self, batch: SyncBatch, first: bool) -> None:
+    async def _accept(self, batch: SyncBatch, *, first: bool) -> None:
         """Take a batch in: one transaction, after which it is ours and the token moves on."""
         async with self._transactions.open() as transaction:
-            events = await self._events_of(transaction.rooms, batch, first)
-            await Inbox(transaction.connection).accept(batch, events)
+            inbox = Inbox(transaction.connection)
+            events = await self._events_of(transaction.rooms, batch, first=first)
+            for room in batch.left:
+                await transaction.rooms.forget(room)
+            await transaction.rooms.put([row._asdict() for row in state_rows(batch)])
+            await inbox.accept(batch, events, transaction.now)
         for event in events:
             if isinstance(event, Invited):
                 self._answering.wake(Inbox.key_of(event))
@@ -126,32 +136,26 @@ class App:
         if not self.ready.is_set():
             await self._take_up()
 
-    async def _events_of(self, rooms: RoomStates, batch: SyncBatch, first: bool) -> tuple[object, ...]:
+    async def _events_of(self, rooms: RoomStates, batch: SyncBatch, *, first: bool) -> tuple[Item, ...]:
+        """What of the batch is news: what was said before we came is history, and new rooms come with old state."""
+        came = {room: _came_at(room, batch, self._account.me) for room in batch.joined}
         known = {room for room in batch.joined if await self._was_in(rooms, room)}
-        events = translate(batch, self._account.me)
-        spoken = [event for event in events if self._is_ours(event, known, events)]
-        if first and batch.server_time is not None:
-            spoken = [_dated(event, batch.server_time) for event in spoken]
-        return tuple(spoken)
+        events: list[Item] = []
+        for event in translate(batch, self._account.me):
+            if isinstance(event, StateChange) and (event.room not in known or self._is_own_step(event)):
+                continue
+            if isinstance(event, Event) and event.event_id in came.get(event.room, ()):
+                continue
+            events.append(_dated(event, batch.server_time) if first and batch.server_time else event)
+        return tuple(events)
 
     async def _was_in(self, rooms: RoomStates, room: RoomId) -> bool:
         member = await rooms.content(room, "m.room.member", self._account.me)
-        return bool(member) and member.get("membership") == "join"
+        return member is not None and member.get("membership") == "join"
 
-    def _is_ours(self, event: object, known: set[RoomId], events: Sequence[object]) -> bool:
-        """Whether an event was said while we were in the room: what was typed before we came is history."""
-        if not isinstance(event, Event) or isinstance(event, StateChange) or event.room in known:
-            return True
-        came = next(
-            (
-                position
-                for position, other in enumerate(events)
-                if isinstance(other, StateChange)
-                and (other.room, other.type, other.state_key) == (event.room, "m.room.member", self._account.me)
-            ),
-            0,
-        )
-        return events.index(event) > came
+    def _is_own_step(self, event: StateChange) -> bool:
+        """What we did ourselves is known; only a room that we made may be news (its making seemed to fail)."""
+        return event.sender == self._account.me and event.type != "m.room.create"
 
     async def _take_up(self) -> None:
         """After the first batch: go on with all that a former process left unfinished."""
@@ -199,7 +203,27 @@ class App:
                 return
 
 
-def _dated(event: object, server_time: datetime) -> object:
+def _came_at(room: RoomId, batch: SyncBatch, me: UserId) -> frozenset[str]:
+    """The events of a room before our own joining in this batch; none where we had been in it all along."""
+    before: list[str] = []
+    for raw in batch.joined[room].timeline:
+        if raw.get("type") == "m.room.member" and raw.get("state_key") == me:
+            content, earlier = raw.get("content"), raw.get("unsigned")
+            if _membership(content) == "join" and _membership(_prev(earlier)) != "join":
+                return frozenset(before)
+        before.append(str(raw.get("event_id")))
+    return frozenset()
+
+
+def _membership(content: object) -> object:
+    return content.get("membership") if isinstance(content, Mapping) else None
+
+
+def _prev(unsigned: object) -> object:
+    return unsigned.get("prev_content") if isinstance(unsigned, Mapping) else None
+
+
+def _dated(event: Item, server_time: datetime) -> Item:
     if isinstance(event, Message) and server_time - event.at > TOO_OLD:
         return replace(event, stale=True)
     return event

@@ -80,7 +80,11 @@ async def _account(config: Config) -> AsyncIterator[Finding]:
         ) as account:
             batch = await asyncio.wait_for(account.sync(None, 0), 60)
     except (MatrixError, TimeoutError) as error:
-        yield Finding("login", fine=False, remedy=f"{url} does not let us in: {error}. Look at the address and the login")
+        yield Finding(
+            "login",
+            fine=False,
+            remedy=f"{url} does not let us in: {error}. Look at the address and the login",
+        )
         return
     except BotError as error:
         yield Finding("login", fine=False, remedy=str(error))

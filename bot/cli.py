@@ -45,8 +45,8 @@ def check(config: ConfigFile = None) -> None:
 @app.command(name="config")
 def show_config(config: ConfigFile = None) -> None:
     """Print the settings in force, secrets hidden."""
-    from bot.loader import load
     from bot.config import as_yaml, read_config
+    from bot.loader import load
 
     found = read_config(config)
     typer.echo(as_yaml(found, {loaded.name: loaded.config for loaded in load(found.plugins)}), nl=False)

@@ -30,7 +30,7 @@ class SystemClock:
 
     async def sleep_until(self, moment: datetime) -> None:
         """Return at `moment`, at once if it has passed."""
-        while (left := (moment - self.now()).total_seconds()) > 0:
+        while (left := (moment - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - no event tells of a set clock
             await asyncio.sleep(min(left, self.LONGEST_SLEEP))
 
 

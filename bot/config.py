@@ -59,7 +59,8 @@ class HomeserverConfig(Part):
         description="The bot's full user id."
     )
     password: SecretStr | None = Field(
-        None, description="The account's password; needed for the first start only, when no access token is given."
+        None,
+        description="The account's password; needed for the first start only, when no access token is given.",
     )
     access_token: SecretStr | None = Field(None, description="An access token instead of the password.")
     password_file: Path | None = Field(None, description="A file that holds the password.")
@@ -138,7 +139,11 @@ class Config(BaseSettings):
     """All settings. In the environment a path is written as `BREAKOUT_BOT_HOMESERVER__URL`."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="BREAKOUT_BOT_", env_nested_delimiter="__", nested_model_default_partial_update=True
+        extra="forbid",
+        frozen=True,
+        env_prefix="BREAKOUT_BOT_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
     file: ClassVar[Path | None] = None
 

@@ -19,10 +19,11 @@ from bot.commands.sentences import broken, explain, skipped
 from bot.loader import Loaded
 from bot.matrix.events import Departed, Message, Reaction, Redaction, StateChange, Unreadable
 from bot.matrix.ids import EventId, RoomId, UserId
+from bot.matrix.ports import Urgency
 from bot.message.doc import Doc
 from bot.plugin import Call, Outcome, ReactionAdded, ReactionRemoved, Role, Standing, Tick, Unit
 from bot.store.inbox import Inbox
-from bot.store.outbox import OutboxRows
+from bot.store.outbox import copies_of, key_of
 from bot.unit import Transaction, Transactions
 
 log = structlog.get_logger(__name__)
@@ -47,9 +48,7 @@ class Running:
 class Dispatcher:
     """Works off the inbox, one event after another, each in one transaction with all that it causes."""
 
-    def __init__(
-        self, running: Sequence[Running], registry: Registry, transactions: Transactions, prefix: str
-    ) -> None:
+    def __init__(self, running: Sequence[Running], registry: Registry, transactions: Transactions, prefix: str) -> None:
         self._running = {plugin.name: plugin for plugin in running}
         self._registry = registry
         self._transactions = transactions
@@ -57,16 +56,21 @@ class Dispatcher:
         self._refused_at: dict[UserId, datetime] = {}
         self._news = asyncio.Event()
         self._news.set()
-        self._idle = asyncio.Event()
+        self._rested = asyncio.Event()
 
     def wake(self) -> None:
         """There may be something in the inbox."""
-        self._idle.clear()
+        self._rested.clear()
         self._news.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the inbox is worked off."""
+        return self._rested.is_set()
 
     async def idle(self) -> None:
         """Return when the inbox is worked off."""
-        await self._idle.wait()
+        await self._rested.wait()
 
     async def run(self) -> None:
         """Work for ever."""
@@ -76,7 +80,7 @@ class Dispatcher:
             while await self._take_some():
                 pass
             if not self._news.is_set():
-                self._idle.set()
+                self._rested.set()
 
     async def _take_some(self) -> bool:
         async with self._transactions.open() as transaction:
@@ -199,18 +203,18 @@ class Dispatcher:
     # --- reactions
 
     async def _reaction(self, transaction: Transaction, reaction: Reaction) -> None:
-        owned = await OutboxRows.key_of(transaction.connection, reaction.target)
+        owned = await key_of(transaction.connection, reaction.target)
         if owned and (plugin := self._running.get(owned[0])):
             await self._tell(transaction, plugin, ReactionAdded(reaction, owned[1]))
 
     async def _redaction(self, transaction: Transaction, redaction: Redaction) -> None:
         gone = await Inbox(transaction.connection).event(redaction.target)
         if isinstance(gone, Reaction):
-            owned = await OutboxRows.key_of(transaction.connection, gone.target)
+            owned = await key_of(transaction.connection, gone.target)
             if owned and (plugin := self._running.get(owned[0])):
                 await self._tell(transaction, plugin, ReactionRemoved(gone, owned[1], redaction.sender))
             return
-        for owner, key in await OutboxRows.copies_of(transaction.connection, redaction.target):
+        for owner, key in await copies_of(transaction.connection, redaction.target):
             await transaction.unit_of(owner).outbox.withdraw(key)
 
 
@@ -232,8 +236,6 @@ async def _answer(unit: Unit, message: Message, outcome: Outcome) -> None:
 
 async def answer(unit: Unit, message: Message, said: Doc) -> None:
     """Reply to a message, at the place where it stands (a thread, say), before anything that is queued."""
-    from bot.matrix.ports import Urgency
-
     await unit.outbox.say(
         f"reply:{message.event_id}",
         message.room,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -26,9 +27,9 @@ class Doors(Protocol):
 
     @property
     def me(self) -> UserId: ...
-    async def join(self, room: RoomId, via: tuple[str, ...] = ()) -> None: ...
+    async def join(self, room: RoomId, via: Sequence[str] = ()) -> None: ...
     async def leave(self, room: RoomId, reason: str = "") -> None: ...
-    async def state(self, room: RoomId) -> list[RawEvent]: ...
+    async def state(self, room: RoomId) -> Sequence[RawEvent]: ...
 
 
 class Doorkeeper:

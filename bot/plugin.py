@@ -90,7 +90,14 @@ class Outbox(Protocol):
         ...
 
     async def relay(
-        self, key: str, room: RoomId, content: Mapping[str, Any], *, group: str = "", wake: str = "", origin: EventId
+        self,
+        key: str,
+        room: RoomId,
+        content: Mapping[str, Any],
+        *,
+        group: str = "",
+        wake: str = "",
+        origin: EventId,
     ) -> None:
         """Send a copy of a message's own content (an image, a file, a poll); mentions are emptied by the caller."""
         ...
@@ -318,7 +325,9 @@ class Plugin(Generic[S]):
         `Departed`, `Unreadable`. It runs in the transaction that marks the event as done.
         """
 
-        def declare(handler: Callable[[S, Unit, Any], Awaitable[None]]) -> Callable[[S, Unit, Any], Awaitable[None]]:
+        def declare(
+            handler: Callable[[S, Unit, Any], Awaitable[None]],
+        ) -> Callable[[S, Unit, Any], Awaitable[None]]:
             self.handlers[event] = handler
             return handler
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.errors import Permanent
 from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Speaker, Urgency
-from bot.store.outbox import Mail, OutboxRows
+from bot.store.outbox import Mail, next_due, rooms_with_unsent, settle
 from bot.unit import Transactions
 
 log = structlog.get_logger(__name__)
@@ -31,14 +31,14 @@ class Sender:
     @staticmethod
     async def rooms_with_mail(connection: AsyncConnection) -> Sequence[RoomId]:
         """The rooms for which something is unsent."""
-        return await OutboxRows.rooms_with_unsent(connection)
+        return await rooms_with_unsent(connection)
 
     async def send(self, lane: str) -> datetime | None:
         """Send all that is due in a lane; returns when the next row is due."""
         name, _, room = lane.partition(" ")
         while True:
             async with self._transactions.open() as transaction:
-                mail, later = await OutboxRows.next_due(
+                mail, later = await next_due(
                     transaction.connection, RoomId(room), transaction.now, answers=name == "answers"
                 )
             if mail is None:
@@ -54,7 +54,7 @@ class Sender:
             refused = error.errcode
             log.warning("the homeserver refuses a message", room=mail.room, key=mail.key, why=error.errcode)
         async with self._transactions.open() as transaction:
-            woken = await OutboxRows.settle(transaction.connection, mail, event, refused)
+            woken = await settle(transaction.connection, mail.seq, transaction.now, event, refused)
             for owner, key in woken:
                 transaction.wake(owner, key)
 
@@ -63,6 +63,4 @@ class Sender:
         if mail.redacts is not None:
             await self._speaker.redact(mail.room, mail.redacts, mail.transaction_id, urgency=urgency)
             return None
-        return await self._speaker.send(
-            mail.room, mail.type, mail.content, mail.transaction_id, urgency=urgency
-        )
+        return await self._speaker.send(mail.room, mail.type, mail.content, mail.transaction_id, urgency=urgency)

@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.clock import Clock
-from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ids import RoomId
 from bot.plugin import Unit
 from bot.store.alarms import AlarmRows
 from bot.store.database import Database
@@ -20,19 +20,18 @@ from bot.store.roomstate import RoomStates
 class Transaction:
     """An open transaction, from which each plugin gets a `Unit` of its own."""
 
-    def __init__(self, connection: AsyncConnection, clock: Clock, me: UserId) -> None:
+    def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
         self.connection = connection
         self.now = clock.now()
         self.rooms = RoomStates(connection)
         self.woken: set[tuple[str, str]] = set()
-        self._me = me
         self._outboxes: dict[str, OutboxRows] = {}
         self._alarms: dict[str, AlarmRows] = {}
 
     def unit_of(self, owner: str) -> Unit:
         """What the plugin `owner` may do in this transaction."""
         if owner not in self._outboxes:
-            self._outboxes[owner] = OutboxRows(self.connection, owner, self.now, self._me)
+            self._outboxes[owner] = OutboxRows(self.connection, owner, self.now)
             self._alarms[owner] = AlarmRows(self.connection, owner)
         return Unit(
             connection=self.connection,
@@ -65,20 +64,19 @@ class Transactions:
         self,
         database: Database,
         clock: Clock,
-        me: UserId,
         *,
         wake: Callable[[str, str], None],
         room_has_mail: Callable[[RoomId], None],
         alarms_changed: Callable[[], None],
     ) -> None:
-        self._database, self._clock, self._me = database, clock, me
+        self._database, self._clock = database, clock
         self._wake, self._room_has_mail, self._alarms_changed = wake, room_has_mail, alarms_changed
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Transaction]:
         """A transaction; what it woke is woken when it is committed, and not at all when it is rolled back."""
         async with self._database.write() as connection:
-            transaction = Transaction(connection, self._clock, self._me)
+            transaction = Transaction(connection, self._clock)
             yield transaction
         for owner, key in transaction.woken:
             self._wake(owner, key)

@@ -23,9 +23,7 @@ def parameters(command: Command) -> Sequence[inspect.Parameter]:
     hints = get_type_hints(command.handler, include_extras=True)
     taken = [parameter.replace(annotation=hints.get(parameter.name, str)) for parameter in taken]
     for place, parameter in enumerate(taken, start=1):
-        if parameter.annotation not in (str, int, Rest) or (
-            parameter.annotation == Rest and place < len(taken)
-        ):
+        if parameter.annotation not in (str, int, Rest) or (parameter.annotation == Rest and place < len(taken)):
             raise TypeError(f"{' '.join(command.path)}: {parameter.name} needs a parser of its own")
     return taken
 

@@ -31,9 +31,7 @@ def overview(
     blocks: list[Block] = []
     for section, members in _sections(shown):
         if section:
-            blocks.append(
-                Para(tuple(Strong(part.text) for part in say(section).parts if isinstance(part, Text)))
-            )
+            blocks.append(Para(tuple(Strong(part.text) for part in say(section).parts if isinstance(part, Text))))
         blocks.append(Bullets(tuple(_entry(command, prefix, say) for command in members)))
     return doc(blocks)
 

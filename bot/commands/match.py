@@ -48,9 +48,7 @@ class Unknown:
     def nearest(self, standing: Standing) -> Command | None:
         """The command that was perhaps meant, of those that the asker may run where he is."""
         known = {
-            name: c
-            for name, c in self.known.items()
-            if not c.hidden and permitted(c, standing.role, standing.place)
+            name: c for name, c in self.known.items() if not c.hidden and permitted(c, standing.role, standing.place)
         }
         longest = max((name.count(" ") + 1 for name in known), default=0)
         for length in range(min(longest, len(self.line.words)), 0, -1):
@@ -115,9 +113,7 @@ class Registry:
         declared = {path[0] for path, (owner, _) in self._commands.items() if owner is plugin}
         for synonym, word in synonyms.items():
             if word.casefold() not in declared:
-                raise ConfigError(
-                    f"the plugin {plugin.name} declares no command {word} for {synonym} to stand for"
-                )
+                raise ConfigError(f"the plugin {plugin.name} declares no command {word} for {synonym} to stand for")
             self._synonyms[synonym.casefold()] = word.casefold()
 
     def _found(self, path: Path, line: Line) -> Matched | Unknown:

@@ -76,9 +76,7 @@ def _sentence(refusal: HostRefusal, prefix: str) -> Para:
                 nearest=example_of(nearest, prefix),
             )
         case TooMuch(typed):
-            return _say(
-                "I do not understand “{typed}” here: the command ends before it.", typed=_short(typed)
-            )
+            return _say("I do not understand “{typed}” here: the command ends before it.", typed=_short(typed))
         case Missing(what, example):
             if not example:
                 return _say("Please say {what}, too.", what=what)
@@ -96,9 +94,7 @@ def _argument(refusal: HostRefusal) -> Para:
         case BadNumber(typed, least, None):
             return _say("“{typed}” is no number from {least} on.", typed=_short(typed), least=least)
         case BadNumber(typed, least, int() as most):
-            return _say(
-                "“{typed}” is no number from {least} to {most}.", typed=_short(typed), least=least, most=most
-            )
+            return _say("“{typed}” is no number from {least} to {most}.", typed=_short(typed), least=least, most=most)
         case BadChoice(typed, options):
             return _say("“{typed}” is none of these: {options}.", typed=_short(typed), options=_list(options))
         case _:
@@ -134,9 +130,7 @@ def _person(refusal: UnknownPerson | AmbiguousPerson) -> Para:
             candidates=candidates,
         )
     if candidates:
-        return _say(
-            "Nobody here is called “{typed}”. Did you mean: {candidates}?", typed=typed, candidates=candidates
-        )
+        return _say("Nobody here is called “{typed}”. Did you mean: {candidates}?", typed=typed, candidates=candidates)
     return _say("Nobody here is called “{typed}”. Please mention the person with `@`.", typed=typed)
 
 

@@ -86,6 +86,10 @@ class Departed:
     at: datetime
 
 
+Item: TypeAlias = Message | Reaction | Redaction | StateChange | Unreadable | Invited | Departed
+"""All that the inbox takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class RoomDelta:
     """What one sync says of one joined room. `gap` is the token to page back from where the timeline is limited."""

@@ -57,7 +57,13 @@ class Rooms(Protocol):
         ...
 
     async def set_state(
-        self, room: RoomId, type_: str, content: Content, state_key: str = "", *, urgency: Urgency = Urgency.LOCK
+        self,
+        room: RoomId,
+        type_: str,
+        content: Content,
+        state_key: str = "",
+        *,
+        urgency: Urgency = Urgency.LOCK,
     ) -> EventId: ...
 
     async def join(self, room: RoomId, via: Sequence[str] = ()) -> None: ...
@@ -86,9 +92,7 @@ class Speaker(Protocol):
         self, room: RoomId, type_: str, content: Content, key: str, *, urgency: Urgency = Urgency.MESSAGE
     ) -> EventId: ...
 
-    async def redact(
-        self, room: RoomId, event: EventId, key: str, *, urgency: Urgency = Urgency.MESSAGE
-    ) -> None: ...
+    async def redact(self, room: RoomId, event: EventId, key: str, *, urgency: Urgency = Urgency.MESSAGE) -> None: ...
 
 
 class Reader(Protocol):

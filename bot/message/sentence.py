@@ -23,7 +23,7 @@ class Say(Protocol):
 class Catalogue:
     """One gettext domain. In a template, `{name}` takes a value, `**…**` is strong and `` `…` `` is to be typed.
 
-    Values are escaped later by the renderer: markup in them stays text. A field inside strong or code is put in as text.
+    Values are escaped later by the renderer: markup in them stays text. A field in strong or code is put in as text.
     """
 
     def __init__(self, translations: gettext.NullTranslations | None = None) -> None:

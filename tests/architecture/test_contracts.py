@@ -41,9 +41,7 @@ def only(**options: list[str]) -> Only:
     ],
 )
 def test_a_domain_may_import_itself_and_the_standard_library_only(imported: str, *, kept: bool) -> None:
-    contract = only(
-        modules=["plugins.*.domain"], allowed=["<itself>", "<standard library>"], never=["asyncio"]
-    )
+    contract = only(modules=["plugins.*.domain"], allowed=["<itself>", "<standard library>"], never=["asyncio"])
     graph = imports(("plugins.chess.domain.moves", imported), ("plugins.chess.service", "nio"))
     assert contract.check(graph, verbose=False).kept is kept
 
@@ -53,7 +51,5 @@ def test_a_domain_may_import_itself_and_the_standard_library_only(imported: str,
     [("bot.matrix.client", True), ("nio.rooms", True), ("bot.matrixlike", False), ("bot.app", False)],
 )
 def test_a_library_is_imported_from_its_home_only(importer: str, *, kept: bool) -> None:
-    contract = Home(
-        name="home", session_options={}, contract_options={"modules": ["nio"], "homes": ["bot.matrix"]}
-    )
+    contract = Home(name="home", session_options={}, contract_options={"modules": ["nio"], "homes": ["bot.matrix"]})
     assert contract.check(imports((importer, "nio"), ("bot.app", "os")), verbose=False).kept is kept

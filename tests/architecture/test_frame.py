@@ -26,9 +26,7 @@ PLACES = ["/wo" + "rk/main", "/wo" + "rk/shared"]
 
 def tracked() -> list[Path]:
     try:
-        listed = subprocess.run(
-            ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
-        )
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this is no git checkout")
     return [path for name in listed.stdout.split("\0") if name and (path := ROOT / name).is_file()]
@@ -57,9 +55,7 @@ def test_the_locks_hold_names_versions_and_hashes_and_no_address() -> None:
 
 def test_everything_that_runs_is_locked_for_the_tests_in_the_same_version() -> None:
     def pins(name: str) -> set[str]:
-        return set(
-            re.findall(r"^([a-z0-9._-]+(?:\[.*?\])?==\S+)", (ROOT / name).read_text("utf-8"), re.MULTILINE)
-        )
+        return set(re.findall(r"^([a-z0-9._-]+(?:\[.*?\])?==\S+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
 
     assert pins("requirements.lock") <= pins("requirements-dev.lock")
 

@@ -40,9 +40,7 @@ def test_a_deal_beside_kept_seats_makes_nothing_more_uneven(
 
 
 @given(st.dictionaries(st.integers(0, 60).map(str), st.integers(1, 5)), st.sets(st.integers(0, 60).map(str)))
-def test_levelling_moves_nobody_who_is_fixed_and_nobody_without_need(
-    seated: dict[str, int], fixed: set[str]
-) -> None:
+def test_levelling_moves_nobody_who_is_fixed_and_nobody_without_need(seated: dict[str, int], fixed: set[str]) -> None:
     rooms = (1, 2, 3, 4, 5)
     levelled = level(seated, rooms, frozenset(fixed))
     assert levelled.keys() == seated.keys()

@@ -77,9 +77,7 @@ class Hall(RuleBasedStateMachine):
         keys = [notice.key for notice in change.notices]
         assert len(set(keys)) == len(keys)
 
-    @rule(
-        mode=MODES, layout=st.sampled_from([Layout(count=3), Layout(group_size=3), Layout(names=("A", "B"))])
-    )
+    @rule(mode=MODES, layout=st.sampled_from([Layout(count=3), Layout(group_size=3), Layout(names=("A", "B"))]))
     def set_up(self, mode: Mode, layout: Layout) -> None:
         asked = Layout(count=layout.count, names=layout.names, group_size=layout.group_size, mode=mode)
         self._try(lambda: self._set_up(self.session, asked))
@@ -117,9 +115,7 @@ class Hall(RuleBasedStateMachine):
     @rule(user=USERS, again=st.booleans())
     def pass_or_rejoin(self, user: str, again: bool) -> None:
         if again:
-            self._try(
-                lambda: seats.rejoin(self.session, user, people=self._all(), now=self.now, settings=SETTINGS)
-            )
+            self._try(lambda: seats.rejoin(self.session, user, people=self._all(), now=self.now, settings=SETTINGS))
         else:
             self._try(lambda: seats.pass_round(self.session, user))
 
@@ -173,9 +169,7 @@ class Hall(RuleBasedStateMachine):
 
     @rule()
     def delete(self) -> None:
-        self._try(
-            lambda: running.delete(self.session, by=MODERATORS[0], now=self.now, settings=SETTINGS, key="d")
-        )
+        self._try(lambda: running.delete(self.session, by=MODERATORS[0], now=self.now, settings=SETTINGS, key="d"))
 
     @rule(number=NUMBERS, user=USERS, resolved=st.booleans())
     def ask_help(self, number: int, user: str, resolved: bool) -> None:
@@ -184,9 +178,7 @@ class Hall(RuleBasedStateMachine):
         if resolved:
             self._try(lambda: help_changes.resolve(self.session, number, MODERATORS[0]))
         else:
-            self._try(
-                lambda: help_changes.ask_help(self.session, number, user, "", now=self.now, settings=SETTINGS)
-            )
+            self._try(lambda: help_changes.ask_help(self.session, number, user, "", now=self.now, settings=SETTINGS))
 
     @rule(user=PEOPLE_ONLY)
     def join_or_leave_main(self, user: str) -> None:
@@ -196,9 +188,7 @@ class Hall(RuleBasedStateMachine):
         else:
             self.people[user] = Person(user, user)
             self._accept(
-                people.joined_main(
-                    self.session, self.people[user], people=self._all(), now=self.now, settings=SETTINGS
-                )
+                people.joined_main(self.session, self.people[user], people=self._all(), now=self.now, settings=SETTINGS)
             )
 
     @rule(user=PEOPLE_ONLY)
@@ -211,9 +201,7 @@ class Hall(RuleBasedStateMachine):
             self._accept(people.promoted(self.session, user, now=self.now))
         else:
             self._accept(
-                people.demoted(
-                    self.session, self.people[user], people=self._all(), now=self.now, settings=SETTINGS
-                )
+                people.demoted(self.session, self.people[user], people=self._all(), now=self.now, settings=SETTINGS)
             )
 
     @rule(number=NUMBERS, lost=st.booleans())
@@ -232,9 +220,7 @@ class Hall(RuleBasedStateMachine):
         if seat is None or self.session.phase is not Phase.RUNNING:
             return
         if failed:
-            change = observed.unreachable(
-                self.session, user, seat.room, "no", now=self.now, settings=SETTINGS
-            )
+            change = observed.unreachable(self.session, user, seat.room, "no", now=self.now, settings=SETTINGS)
         else:
             change = observed.invited(self.session, user, seat.room, now=self.now, settings=SETTINGS)
         self._accept(change)

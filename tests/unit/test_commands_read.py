@@ -115,9 +115,7 @@ def test_curly_quotes_in_free_text_stay_as_typed() -> None:
     ],
 )
 def test_a_pill_stands_as_the_id_of_its_person(url: str) -> None:
-    line = read(
-        "!breakout assign Ann Smith to Alpha", f'!breakout assign <a href="{url}">Ann Smith</a>: to Alpha'
-    )
+    line = read("!breakout assign Ann Smith to Alpha", f'!breakout assign <a href="{url}">Ann Smith</a>: to Alpha')
     assert texts(line) == ["!breakout", "assign", ANN, ":", "to", "Alpha"]
     assert [word.user for word in line.words] == [None, None, ANN, None, None, None]
     assert line.after(2).rest == f"{ANN}: to Alpha"
@@ -183,9 +181,7 @@ def test_line_breaks_of_every_kind_make_rows(html: str) -> None:
 
 
 def test_formatting_is_only_text_and_entities_are_characters() -> None:
-    line = read(
-        "", "<p><code>!breakout</code> <em>te</em>ll&nbsp;Alpha &lt;b&gt; &amp; &quot;Team <b>B</b>&quot;</p>"
-    )
+    line = read("", "<p><code>!breakout</code> <em>te</em>ll&nbsp;Alpha &lt;b&gt; &amp; &quot;Team <b>B</b>&quot;</p>")
     assert texts(line) == ["!breakout", "tell", "Alpha", "<b>", "&", "Team B"]
 
 
@@ -265,9 +261,7 @@ def test_html_kept_from_the_beginning_reads_as_the_whole(html: str) -> None:
         assert [word.text for word in again.words] == [word.text for word in line.words]
 
 
-@pytest.mark.parametrize(
-    "text", ["'a " * 20_000, '"a ' * 20_000, "@a:" * 20_000, ",'" * 20_000, "a" * 60_000]
-)
+@pytest.mark.parametrize("text", ["'a " * 20_000, '"a ' * 20_000, "@a:" * 20_000, ",'" * 20_000, "a" * 60_000])
 @pytest.mark.timeout(5)
 def test_long_strange_lines_are_read_in_no_time(text: str) -> None:
     assert read(text).words

@@ -112,8 +112,7 @@ def test_what_broke_has_a_reference_and_what_was_skipped_is_asked_for_again() ->
 
 def test_help_lists_what_the_asker_may_run_here() -> None:
     assert body(overview(ALL, Role.MODERATOR, "main")) == (
-        "- !help TEXT — Ask a moderator.\n\nRunning\n\n"
-        "- !rooms start 20m — Start the rooms, with a limit such as 20m."
+        "- !help TEXT — Ask a moderator.\n\nRunning\n\n- !rooms start 20m — Start the rooms, with a limit such as 20m."
     )
     assert "start" not in body(overview(ALL, Role.ANYONE, "main"))
     assert "start" not in body(overview(ALL, Role.MODERATOR, "small"))

@@ -121,9 +121,7 @@ def test_relayed_pills_of_people_become_plain_names() -> None:
         ' <a href="https://matrix.to/#/!abc:example.org">Room</a> @room'
     )
     content = render(doc(para(Relayed("…", html))).aloud())
-    assert (
-        content["formatted_body"] == 'Bob Bobby <a href="https://matrix.to/#/!abc:example.org">Room</a> @room'
-    )
+    assert content["formatted_body"] == 'Bob Bobby <a href="https://matrix.to/#/!abc:example.org">Room</a> @room'
     assert content["m.mentions"] == {}
 
 
@@ -159,13 +157,7 @@ def test_a_long_list_is_split_between_items_and_nothing_is_lost() -> None:
     assert all(fits(piece) for piece in pieces)
     assert [piece.ping_room for piece in pieces] == [True] + [False] * (len(pieces) - 1)
     assert [piece.keycaps for piece in pieces] == [()] * (len(pieces) - 1) + [("1️⃣",)]
-    said = [
-        item
-        for piece in pieces
-        for block in piece.blocks
-        if isinstance(block, Bullets)
-        for item in block.items
-    ]
+    said = [item for piece in pieces for block in piece.blocks if isinstance(block, Bullets) for item in block.items]
     assert tuple(said) == items
 
 
@@ -186,9 +178,7 @@ PARTS = st.one_of(
     st.builds(Name, TEXTS),
     st.builds(Mention, st.just(BOB), TEXTS),
     st.builds(RoomLink, st.just(ROOM), TEXTS),
-    st.builds(
-        Relayed, TEXTS, st.none() | TEXTS | TEXTS.map(lambda text: f"<p><b>{text}</div><a href='{text}'>")
-    ),
+    st.builds(Relayed, TEXTS, st.none() | TEXTS | TEXTS.map(lambda text: f"<p><b>{text}</div><a href='{text}'>")),
 )
 PARAS = st.builds(Para, st.lists(PARTS, max_size=4).map(tuple))
 MANY = st.lists(PARAS, max_size=3).map(tuple)

@@ -44,11 +44,7 @@ def level(seated: Mapping[str, int], rooms: Sequence[int], fixed: frozenset[str]
     sizes = Counter(result.values())
     while True:
         smallest = min(rooms, key=lambda number: sizes[number])
-        movable = [
-            user
-            for user, number in result.items()
-            if user not in fixed and sizes[number] - sizes[smallest] > 1
-        ]
+        movable = [user for user, number in result.items() if user not in fixed and sizes[number] - sizes[smallest] > 1]
         if not movable:
             return result
         user = max(reversed(movable), key=lambda user: sizes[result[user]])

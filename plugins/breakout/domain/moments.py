@@ -60,14 +60,8 @@ def _moments(session: Session, settings: Settings) -> Iterator[datetime]:
     if session.clock_at is None and session.phase is Phase.RUNNING:
         yield session.started_at + settings.clock_patience
     if session.ends_at:
-        yield (
-            session.ends_at
-            if session.phase is Phase.CLOSING
-            else _notice_at(session, session.ends_at, settings)
-        )
-        yield from (
-            session.ends_at - warning for warning in _open_warnings(session, session.ends_at, settings)
-        )
+        yield (session.ends_at if session.phase is Phase.CLOSING else _notice_at(session, session.ends_at, settings))
+        yield from (session.ends_at - warning for warning in _open_warnings(session, session.ends_at, settings))
     yield _duration_moment(session, session.started_at, settings)
     if _will_remind(session) and session.clock_at:
         yield session.clock_at + settings.not_in_after
@@ -124,9 +118,7 @@ def _notice_at(session: Session, ends_at: datetime, settings: Settings) -> datet
 
 def _duration_moment(session: Session, started_at: datetime, settings: Settings) -> datetime:
     end = started_at + settings.max_duration
-    return (
-        end if session.duration_announced else end - min(settings.duration_notice, settings.max_duration / 2)
-    )
+    return end if session.duration_announced else end - min(settings.duration_notice, settings.max_duration / 2)
 
 
 def _duration(session: Session, now: datetime, settings: Settings) -> Step:
@@ -190,11 +182,7 @@ def _will_remind(session: Session) -> bool:
 
 def _not_yet_in(session: Session, now: datetime, settings: Settings) -> Step:
     """Once a round those are named who have an open invite; who declined or left knows what he does."""
-    if (
-        not _will_remind(session)
-        or session.clock_at is None
-        or now < session.clock_at + settings.not_in_after
-    ):
+    if not _will_remind(session) or session.clock_at is None or now < session.clock_at + settings.not_in_after:
         return session, ()
     users = tuple(seat.user for seat in session.seats.values() if seat.presence is Presence.INVITED)
     notices = (NotYetIn(session.id, session.round, users),) if users else ()

@@ -40,9 +40,7 @@ from tests.unit.breakout.example import (
 OTHER = "@other:x"
 
 
-def asked_start(
-    session: Session, people: list[Person], *, confirmed: bool = False
-) -> Change[Started | ConfirmAsked]:
+def asked_start(session: Session, people: list[Person], *, confirmed: bool = False) -> Change[Started | ConfirmAsked]:
     return running.start(
         session,
         by=MOD,
@@ -61,9 +59,7 @@ def started(session: Session, people: list[Person]) -> tuple[Session, Started]:
     return change.session, change.told
 
 
-def end(
-    session: Session, *, by: str = MOD, after: float = 0, notice: timedelta | None = None
-) -> Change[Ending]:
+def end(session: Session, *, by: str = MOD, after: float = 0, notice: timedelta | None = None) -> Change[Ending]:
     return running.end(session, by=by, now=NOW + timedelta(seconds=after), settings=SETTINGS, notice=notice)
 
 
@@ -261,9 +257,7 @@ def test_timer_before_the_clock_began_takes_the_place_of_the_limit() -> None:
 
 def test_extend_moves_the_end_and_without_a_timer_is_refused() -> None:
     session = running_session(limit=minutes(10))
-    assert running.extend(session, minutes(5), now=NOW, settings=SETTINGS).session.ends_at == NOW + minutes(
-        15
-    )
+    assert running.extend(session, minutes(5), now=NOW, settings=SETTINGS).session.ends_at == NOW + minutes(15)
     with pytest.raises(refusals.NoTimer):
         running.extend(running_session(), minutes(5), now=NOW, settings=SETTINGS)
 

@@ -117,9 +117,7 @@ def test_a_second_move_still_leads_out_of_the_room_where_the_person_is() -> None
     assert session.seats[user(1)].moved_from == old
 
 
-@pytest.mark.parametrize(
-    "presence", [Presence.DECLINED, Presence.LEFT, Presence.REMOVED, Presence.UNREACHABLE]
-)
+@pytest.mark.parametrize("presence", [Presence.DECLINED, Presence.LEFT, Presence.REMOVED, Presence.UNREACHABLE])
 def test_assign_to_the_same_room_invites_again_who_is_away(presence: Presence) -> None:
     session = with_presence(running_session(), user(1), presence)
     room = session.seats[user(1)].room

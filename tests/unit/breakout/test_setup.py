@@ -65,9 +65,7 @@ def test_a_checkin_alone_is_no_session_for_other_commands() -> None:
 def test_a_checkin_after_the_end_begins_anew() -> None:
     ended, _ = running.finish(setup.tap(running_session(), user(1)).session, why=EndReason.MODERATOR, now=NOW)
     assert setup.check_in(ended, main="!m:x", session_id="s2", by=MOD).session.taps == frozenset()
-    assert (
-        setup.check_in(running_session(), main="!m:x", session_id="s2", by=MOD).session.phase is Phase.RUNNING
-    )
+    assert setup.check_in(running_session(), main="!m:x", session_id="s2", by=MOD).session.phase is Phase.RUNNING
 
 
 def test_the_whole_manual_plan_in_one_message() -> None:
@@ -81,9 +79,7 @@ def test_the_whole_manual_plan_in_one_message() -> None:
 
 def test_seat_lines_may_name_rooms_of_the_list_by_prefix_and_number() -> None:
     lines = (SeatLine("alpha", (user(1),)), SeatLine("2", (user(2),)))
-    session = set_up(
-        Layout(names=("Team Alpha", "Team Beta"), mode=Mode.MANUAL, lines=lines), pupils(2)
-    ).session
+    session = set_up(Layout(names=("Team Alpha", "Team Beta"), mode=Mode.MANUAL, lines=lines), pupils(2)).session
     assert (session.seats[user(1)].room, session.seats[user(2)].room) == (1, 2)
 
 

@@ -62,9 +62,7 @@ def ask_help(
         request = replace(old, user=user, text=text or old.text, times=old.times + 1)
     else:
         request = Help(user, now, text)
-    session = replace(
-        session.with_room(replace(room, help=request)), asked_at={**session.asked_at, user: now}
-    )
+    session = replace(session.with_room(replace(room, help=request)), asked_at={**session.asked_at, user: now})
     notice = HelpAsked(session.id, session.round, number, request.since, request.times, user, request.text)
     return Change(session, HelpTold(session.room(number), request), (notice,))
 

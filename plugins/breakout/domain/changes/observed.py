@@ -134,15 +134,11 @@ def _came(session: Session, room: Room, user: str, now: datetime, capacity: int 
         return Change(session, None, (full,))
     seat = given(session, user, room.number, by_hand=False)
     seat = replace(seat, presence=Presence.JOINED, invite_count=max(1, seat.invite_count))
-    session = replace(
-        session.with_seats(seat), passed=session.passed - {user}, waiting=session.waiting - {user}
-    )
+    session = replace(session.with_seats(seat), passed=session.passed - {user}, waiting=session.waiting - {user})
     return Change(session, None)
 
 
-def _went(
-    session: Session, room: Room, user: str, before: str | None, *, by_self: bool, by_bot: bool
-) -> Session:
+def _went(session: Session, room: Room, user: str, before: str | None, *, by_self: bool, by_bot: bool) -> Session:
     seat = session.seats.get(user)
     if seat is None:
         return session

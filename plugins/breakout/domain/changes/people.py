@@ -27,9 +27,7 @@ def is_here(session: Session, person: Person) -> bool:
 def without_seat(session: Session, people: Sequence[Person]) -> tuple[str, ...]:
     """The participants who have no seat and did not pass."""
     return tuple(
-        p.user
-        for p in participants(session, people)
-        if p.user not in session.seats and p.user not in session.passed
+        p.user for p in participants(session, people) if p.user not in session.seats and p.user not in session.passed
     )
 
 
@@ -108,9 +106,7 @@ def joined_main(
     return Change(changed, None, (notice,) if notice else ())
 
 
-def seat_late(
-    session: Session, user: str, *, now: datetime, settings: Settings
-) -> tuple[Session, Notice | None]:
+def seat_late(session: Session, user: str, *, now: datetime, settings: Settings) -> tuple[Session, Notice | None]:
     """What the rules for late joiners make of somebody without a seat while the session runs."""
     if session.mode is Mode.CHOOSE:
         return session, LateChooses(session.id, session.round, user, now)
@@ -119,9 +115,7 @@ def seat_late(
             seated = seat_in_smallest(session, user)
             return seated, LateSeated(session.id, session.round, user, now, seated.seats[user].room)
         case LateJoiners.ASK:
-            return replace(session, waiting=session.waiting | {user}), LateAsked(
-                session.id, session.round, user, now
-            )
+            return replace(session, waiting=session.waiting | {user}), LateAsked(session.id, session.round, user, now)
         case LateJoiners.STAY:
             return session, None
 
@@ -182,6 +176,4 @@ def demoted(
 def reset(seat: Seat, *, passed: bool) -> Seat:
     """The seat as a new round finds it."""
     presence = Presence.DECLINED if passed else Presence.ASSIGNED
-    return Seat(
-        seat.user, seat.room, by_hand=seat.by_hand, presence=presence, invite_count=0 if passed else 1
-    )
+    return Seat(seat.user, seat.room, by_hand=seat.by_hand, presence=presence, invite_count=0 if passed else 1)

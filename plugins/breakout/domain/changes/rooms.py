@@ -127,14 +127,10 @@ def _begins(room: Room, wanted: str) -> bool:
 
 def _has_word(room: Room, wanted: str) -> bool:
     words = room.name.casefold().split()
-    return not wanted.isdecimal() and any(
-        " ".join(words[start:]).startswith(wanted) for start in range(len(words))
-    )
+    return not wanted.isdecimal() and any(" ".join(words[start:]).startswith(wanted) for start in range(len(words)))
 
 
-def add_rooms(
-    session: Session | None, names: Sequence[str], *, settings: Settings
-) -> Change[tuple[Room, ...]]:
+def add_rooms(session: Session | None, names: Sequence[str], *, settings: Settings) -> Change[tuple[Room, ...]]:
     """Add rooms, also while running. From then on groups of N are no longer counted again at the start."""
     session = require(session, "add")
     if not names:
@@ -176,9 +172,7 @@ def remove_room(session: Session | None, number: int, *, now: datetime) -> Chang
 def stay_put(session: Session, number: int) -> Session:
     """The session in which nobody is on the way out of this room, since it is gone."""
     seats = (
-        replace(seat, moved_from=None, moved_until=None)
-        for seat in session.seats.values()
-        if seat.moved_from == number
+        replace(seat, moved_from=None, moved_until=None) for seat in session.seats.values() if seat.moved_from == number
     )
     return session.with_seats(*seats)
 

@@ -130,9 +130,7 @@ def start(
     return _begun(started, told, by, limit, now)
 
 
-def _ready(
-    session: Session, people: Sequence[Person], settings: Settings, rng: Random
-) -> tuple[Session, Started]:
+def _ready(session: Session, people: Sequence[Person], settings: Settings, rng: Random) -> tuple[Session, Started]:
     """The session with the seats of those who are present, and what came of it."""
     planned = session
     present = {person.user for person in people}
@@ -151,9 +149,7 @@ def _ready(
         newcomers=tuple((user, number) for user, number in after.items() if user not in before),
         gone=gone,
         moved=tuple(
-            (user, before[user], number)
-            for user, number in after.items()
-            if before.get(user, number) != number
+            (user, before[user], number) for user, number in after.items() if before.get(user, number) != number
         ),
         unseated=without_seat(session, people),
         rooms_before=len(planned.open_rooms),
@@ -192,9 +188,7 @@ def _dealt(session: Session, people: Sequence[Person], rng: Random) -> Session:
         session = session.with_seats(Seat(user, smallest_room(numbers(session), seated_in(session))))
     by_hand = frozenset(user for user, seat in session.seats.items() if seat.by_hand)
     levelled = level(seated_in(session), numbers(session), by_hand)
-    return session.with_seats(
-        *(replace(session.seats[user], room=number) for user, number in levelled.items())
-    )
+    return session.with_seats(*(replace(session.seats[user], room=number) for user, number in levelled.items()))
 
 
 def _begun(
@@ -326,9 +320,7 @@ def set_timer(
     return Change(changed, TimerSet(moment, None), _time_changed(changed, now, reopened=False))
 
 
-def extend(
-    session: Session | None, length: timedelta, *, now: datetime, settings: Settings
-) -> Change[TimerSet]:
+def extend(session: Session | None, length: timedelta, *, now: datetime, settings: Settings) -> Change[TimerSet]:
     """`extend 5m` moves the end; while closing it takes the end back. Raises `NoTimer`, `BadLength`.
 
     While closing it counts from the end that the rooms were told, whoever gave it.
@@ -349,16 +341,12 @@ def extend(
     return Change(changed, TimerSet(moment, None), _time_changed(changed, now, reopened=False))
 
 
-def _reopened(
-    session: Session, moment: datetime | None, now: datetime, settings: Settings
-) -> Change[TimerSet]:
+def _reopened(session: Session, moment: datetime | None, now: datetime, settings: Settings) -> Change[TimerSet]:
     session = replace(session, phase=Phase.RUNNING, timed_end=None, closing_by=None, closing_at=None)
     if moment is not None:
         session = replace(session, limit=None)
     session = _ends_at(session, moment, now, settings)
-    return Change(
-        session, TimerSet(moment, session.limit, reopened=True), _time_changed(session, now, reopened=True)
-    )
+    return Change(session, TimerSet(moment, session.limit, reopened=True), _time_changed(session, now, reopened=True))
 
 
 def _time_changed(session: Session, now: datetime, *, reopened: bool) -> tuple[Notice, ...]:
@@ -478,9 +466,7 @@ def finish(session: Session, *, why: EndReason, now: datetime) -> tuple[Session,
     return session, tuple(notices)
 
 
-def delete(
-    session: Session | None, *, by: str, now: datetime, settings: Settings, key: str
-) -> Change[ConfirmAsked]:
+def delete(session: Session | None, *, by: str, now: datetime, settings: Settings, key: str) -> Change[ConfirmAsked]:
     """`delete`: asks first; `key` is the outbox key of the question."""
     session = require(session, "delete")
     pending = Pending(Confirm.DELETE, by, now + settings.confirm_within, key)

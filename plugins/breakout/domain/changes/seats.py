@@ -101,9 +101,7 @@ class Rejoined:
     room: Room | None
 
 
-def assign(
-    session: Session | None, seats: Sequence[tuple[str, int]], *, people: Sequence[Person]
-) -> Change[Assigned]:
+def assign(session: Session | None, seats: Sequence[tuple[str, int]], *, people: Sequence[Person]) -> Change[Assigned]:
     """Seat people by hand: pairs of user and room number, of all lines of the command.
 
     Raises `PersonTwice`, `NotAParticipant`. Naming the room where somebody sits already invites him again
@@ -144,18 +142,14 @@ def given(session: Session, user: str, number: int, *, by_hand: bool) -> Seat:
     old = session.seats.get(user)
     running = is_running(session)
     if old is None:
-        return Seat(
-            user, number, by_hand, _waiting(session, user), invite_count=1 if running else 0, late=running
-        )
+        return Seat(user, number, by_hand, _waiting(session, user), invite_count=1 if running else 0, late=running)
     if old.room == number:
         if not running or (old.presence not in AWAY and user not in session.passed):
             return replace(old, by_hand=by_hand or old.by_hand)
         return invited_again(replace(old, by_hand=by_hand or old.by_hand), _waiting(session, user))
     inside = old.room if old.presence in INSIDE else old.moved_from
     if running and inside == number:
-        return replace(
-            old, room=number, by_hand=by_hand, presence=Presence.JOINED, moved_from=None, moved_until=None
-        )
+        return replace(old, room=number, by_hand=by_hand, presence=Presence.JOINED, moved_from=None, moved_until=None)
     return Seat(
         user,
         number,
@@ -242,18 +236,14 @@ def _dealt(session: Session, rooms: dict[str, int], people: Sequence[Person]) ->
         seats.append(replace(seat, by_hand=session.mode is Mode.CHOOSE))
     moved = sum(1 for user, number in rooms.items() if before.get(user, number) != number)
     users = frozenset(rooms)
-    session = replace(
-        session.with_seats(*seats), waiting=session.waiting - users, left_out=session.left_out - users
-    )
+    session = replace(session.with_seats(*seats), waiting=session.waiting - users, left_out=session.left_out - users)
     return Change(session, Dealt(len(users - before.keys()), moved, without_seat(session, people)))
 
 
 def nobody_to_seat(session: Session, people: Sequence[Person]) -> NobodyToSeat:
     """The refusal, with the numbers from which the command that mends it follows."""
     members = participants(session, people)
-    return NobodyToSeat(
-        session.mode, session.here_only, len(members), sum(person.moderator for person in people)
-    )
+    return NobodyToSeat(session.mode, session.here_only, len(members), sum(person.moderator for person in people))
 
 
 def choose(session: Session | None, user: str, number: int, *, people: Sequence[Person]) -> Change[Chosen]:
@@ -269,16 +259,12 @@ def choose(session: Session | None, user: str, number: int, *, people: Sequence[
         raise NotSeatedForChoice(user)
     room = session.room(number)
     old = session.seats.get(user)
-    if (old is None or old.room != number) and number not in rooms_with_space(
-        session, capacity(session, people)
-    ):
+    if (old is None or old.room != number) and number not in rooms_with_space(session, capacity(session, people)):
         free = rooms_with_space(session, capacity(session, people))
         raise RoomFull(room.name, capacity(session, people), tuple(session.room(one).name for one in free))
     session = replace(session, passed=session.passed - {user})
     seat = given(session, user, number, by_hand=False)
-    session = replace(
-        session.with_seats(seat), waiting=session.waiting - {user}, left_out=session.left_out - {user}
-    )
+    session = replace(session.with_seats(seat), waiting=session.waiting - {user}, left_out=session.left_out - {user})
     left = session.room(old.room) if old and old.room != number else None
     return Change(session, Chosen(room, left, is_running(session) and seat.presence is Presence.ASSIGNED))
 

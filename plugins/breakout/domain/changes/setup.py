@@ -123,9 +123,7 @@ def set_up(
 
 def _retired(session: Session) -> Session:
     """The former session with every room to be emptied and left; its desk lives on."""
-    return replace(
-        session, rooms=tuple(replace(room, removed=True) for room in session.rooms), seats={}, pending=None
-    )
+    return replace(session, rooms=tuple(replace(room, removed=True) for room in session.rooms), seats={}, pending=None)
 
 
 def _mode(layout: Layout, settings: Settings) -> Mode:

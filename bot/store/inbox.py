@@ -1,0 +1,118 @@
+"""What came in by sync: each event once, kept until it is handled, and a while after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.clock import to_ms
+from bot.matrix.events import (
+    Departed,
+    Event,
+    Invited,
+    Item,
+    Message,
+    Reaction,
+    Redaction,
+    StateChange,
+    SyncBatch,
+    Unreadable,
+)
+from bot.matrix.ids import EventId
+from bot.store.roomstate import RoomStates
+from bot.store.tables import inbox, sync_position
+
+KEPT = timedelta(days=7)
+"""How long handled events are remembered: a repeated one is known by its id, a redacted reaction by its content."""
+
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    kind.__name__: TypeAdapter(kind)
+    for kind in (Message, Reaction, Redaction, StateChange, Unreadable, Invited, Departed)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One event to handle; `key` is its id, or what stands for one where Matrix gives none."""
+
+    event_id: EventId
+    event: Item
+
+
+class Inbox:
+    """The inbox within one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    @staticmethod
+    def key_of(item: Item) -> str:
+        """The event id; invites and departures have none of their own, so room, kind and moment stand for it."""
+        if isinstance(item, Event):
+            return item.event_id
+        return f"{type(item).__name__}:{item.room}:{to_ms(item.at)}"
+
+    async def token(self) -> str | None:
+        """Where sync goes on; None before the first batch."""
+        return (await self._connection.execute(select(sync_position.c.token))).scalar_one_or_none()
+
+    async def accept(self, batch: SyncBatch, events: Iterable[Item], now: datetime) -> None:
+        """Write the events, those that are known left out, and the token: from here on the batch is ours."""
+        rows = [
+            {
+                "event_id": self.key_of(item),
+                "kind": type(item).__name__,
+                "event": _KINDS[type(item).__name__].dump_python(item, mode="json"),
+                "received_ms": to_ms(now),
+                "done": False,
+            }
+            for item in events
+        ]
+        if rows:
+            await self._connection.execute(insert(inbox).on_conflict_do_nothing(), rows)
+        spoke = {
+            (item.room, item.sender): {"room": item.room, "user": item.sender, "at_ms": to_ms(item.at)}
+            for item in events
+            if isinstance(item, Message | Unreadable)
+        }
+        await RoomStates(self._connection).spoke(list(spoke.values()))
+        statement = insert(sync_position).values(id=1, token=batch.token)
+        await self._connection.execute(
+            statement.on_conflict_do_update(index_elements=["id"], set_={"token": batch.token})
+        )
+        await self._connection.execute(delete(inbox).where(inbox.c.done, inbox.c.received_ms < to_ms(now - KEPT)))
+
+    async def pending(self, most: int = 100) -> Sequence[Row]:
+        """The oldest events that are not handled; invites have a worker of their own."""
+        query = (
+            select(inbox.c.event_id, inbox.c.kind, inbox.c.event)
+            .where(~inbox.c.done, inbox.c.kind != Invited.__name__)
+            .order_by(inbox.c.seq)
+            .limit(most)
+        )
+        return [
+            Row(EventId(row.event_id), _KINDS[row.kind].validate_python(row.event))
+            for row in await self._connection.execute(query)
+        ]
+
+    async def open_invites(self) -> Sequence[str]:
+        """The keys of the invites that are not answered."""
+        query = select(inbox.c.event_id).where(~inbox.c.done, inbox.c.kind == Invited.__name__)
+        return list((await self._connection.execute(query)).scalars())
+
+    async def done(self, event_id: str) -> None:
+        """The event is handled."""
+        await self._connection.execute(update(inbox).where(inbox.c.event_id == event_id).values(done=True))
+
+    async def event(self, event_id: str) -> Item | None:
+        """An event that came in within the last days; None for an unknown one."""
+        query = select(inbox.c.kind, inbox.c.event).where(inbox.c.event_id == event_id)
+        row = (await self._connection.execute(query)).one_or_none()
+        return None if row is None else _KINDS[row.kind].validate_python(row.event)

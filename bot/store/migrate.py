@@ -1,0 +1,79 @@
+"""Brings each owner's tables to the newest form, and never loses the older one."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection
+
+from bot.errors import StoreError
+from bot.store.database import Database
+
+
+async def migrate(database: Database, owner: str, package: str) -> None:
+    """Bring the tables of `owner` to the newest version in `package`; the file is copied before it changes.
+
+    Raises `StoreError` where the store was written by a newer version of the program.
+    """
+    with as_file(files(package)) as folder:
+        script = _script(folder)
+        async with database.write() as connection:
+            before = await connection.run_sync(_version, owner)
+        head = script.get_current_head()
+        if before == head:
+            return
+        _refuse_newer(script, owner, before)
+        if before is not None:
+            await asyncio.to_thread(_copy, database.file, f"{owner}-{before}")
+        async with database.write() as connection:
+            await connection.run_sync(_upgrade, script, owner)
+
+
+def _script(folder: Path) -> ScriptDirectory:
+    return ScriptDirectory(str(folder), version_locations=[str(folder / "versions")])
+
+
+def _version(connection: Connection, owner: str) -> str | None:
+    return MigrationContext.configure(connection, opts=_options(owner)).get_current_revision()
+
+
+def _options(owner: str) -> dict[str, Any]:
+    return {"version_table": f"{owner}_version", "transactional_ddl": True}
+
+
+def _refuse_newer(script: ScriptDirectory, owner: str, version: str | None) -> None:
+    try:
+        if version is not None:
+            script.get_revision(version)
+    except CommandError:
+        raise StoreError(
+            f"The store was written by a newer version of this program ({owner} {version}). "
+            "Install that version, or put the copy back that it made before its migration."
+        ) from None
+
+
+def _copy(file: Path, name: str) -> None:
+    """Copy the database as it is, write-ahead log included."""
+    target = file.with_name(f"{file.name}.before-{name}")
+    with sqlite3.connect(file) as source, sqlite3.connect(target) as copy:
+        source.backup(copy)
+    shutil.copymode(file, target)
+
+
+def _upgrade(connection: Connection, script: ScriptDirectory, owner: str) -> None:
+    def steps(revision: Any, _context: object) -> Any:
+        return script._upgrade_revs("head", revision)  # noqa: SLF001 - as Alembic's own `command.upgrade` does
+
+    with EnvironmentContext(Config(), script, fn=steps) as environment:
+        environment.configure(connection=connection, **_options(owner))
+        environment.run_migrations()
