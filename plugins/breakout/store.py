@@ -1,0 +1,133 @@
+"""What the plugin remembers: sessions with their revision, and each main room's desk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import JSON, Boolean, Column, Index, Integer, MetaData, String, Table, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from plugins.breakout.domain.model import Phase, Session
+
+metadata = MetaData()
+
+sessions = Table(
+    "breakout_sessions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("main", String, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("phase", String, nullable=False),
+    Column("retired", Boolean, nullable=False),
+    Column("over", Boolean, nullable=False),
+    Column("body", JSON, nullable=False),
+    Index("breakout_sessions_of_main", "main", "over", "retired"),
+)
+"""`retired`: a newer session took its place, or it was deleted; `over`: nothing is left of it on the homeserver."""
+
+desks = Table(
+    "breakout_desks",
+    metadata,
+    Column("main", String, primary_key=True),
+    Column("room", String, nullable=True),
+    Column("attempt", Integer, nullable=False),
+    Column("wanted", Boolean, nullable=False),
+)
+
+_codec: TypeAdapter[Session] = TypeAdapter(Session)
+
+
+class OutdatedError(Exception):
+    """The session was saved by somebody else since it was loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A main room's desk: made when `wanted`, closed when no longer."""
+
+    main: str
+    room: str | None = None
+    attempt: int = 1
+    wanted: bool = True
+
+    @property
+    def creation_key(self) -> str:
+        """Unique to this attempt of making it."""
+        return f"desk-{self.main.strip('!')}-{self.attempt}"
+
+
+class Sessions:
+    """The sessions and desks within one transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def get(self, main: str) -> Session | None:
+        """The session of a main room: the one that is not retired."""
+        query = select(sessions.c.body, sessions.c.revision).where(
+            sessions.c.main == main, ~sessions.c.retired, ~sessions.c.over
+        )
+        row = (await self._connection.execute(query)).one_or_none()
+        return None if row is None else _loaded(row)
+
+    async def of_id(self, session_id: str) -> Session | None:
+        """A session by its id, retired ones too."""
+        query = select(sessions.c.body, sessions.c.revision).where(sessions.c.id == session_id)
+        row = (await self._connection.execute(query)).one_or_none()
+        return None if row is None else _loaded(row)
+
+    async def retired(self, main: str) -> Sequence[Session]:
+        """The former sessions of a main room of which something is left on the homeserver."""
+        query = select(sessions.c.body, sessions.c.revision).where(
+            sessions.c.main == main, sessions.c.retired, ~sessions.c.over
+        )
+        return [_loaded(row) for row in await self._connection.execute(query)]
+
+    async def save(self, session: Session, *, retired: bool = False) -> Session:
+        """Save the next revision and return it; `OutdatedError` where the loaded one is not the newest."""
+        saved = replace(session, revision=session.revision + 1)
+        retired = retired or session.phase is Phase.DELETED
+        values = {
+            "main": session.main,
+            "revision": saved.revision,
+            "phase": str(session.phase),
+            "retired": retired,
+            "over": retired and all(room.closed or room.room_id is None for room in session.rooms),
+            "body": _codec.dump_python(saved, mode="json", fallback=dict, warnings=False),  # mappingproxy
+        }
+        if session.revision == 0:
+            await self._connection.execute(insert(sessions).values(id=session.id, **values))
+            return saved
+        result = await self._connection.execute(
+            update(sessions)
+            .where(sessions.c.id == session.id, sessions.c.revision == session.revision)
+            .values(**values)
+        )
+        if not result.rowcount:
+            raise OutdatedError(session.id)
+        return saved
+
+    async def mains(self) -> Sequence[str]:
+        """The main rooms for which something may be left to do."""
+        open_sessions = select(sessions.c.main).where(~sessions.c.over)
+        open_desks = select(desks.c.main)
+        return list((await self._connection.execute(open_sessions.union(open_desks))).scalars())
+
+    async def desk(self, main: str) -> Desk | None:
+        """The desk of a main room; None where there never was one."""
+        row = (await self._connection.execute(select(desks).where(desks.c.main == main))).one_or_none()
+        return None if row is None else Desk(row.main, row.room, row.attempt, row.wanted)
+
+    async def save_desk(self, desk: Desk) -> None:
+        """Remember the desk."""
+        values: dict[str, Any] = {"room": desk.room, "attempt": desk.attempt, "wanted": desk.wanted}
+        statement = insert(desks).values(main=desk.main, **values)
+        await self._connection.execute(statement.on_conflict_do_update(index_elements=["main"], set_=values))
+
+
+def _loaded(row: Any) -> Session:
+    return replace(_codec.validate_python(row.body), revision=row.revision)
