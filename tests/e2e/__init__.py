@@ -1,0 +1,1 @@
+"""Restarts, faults and real rooms, against a homeserver of our own."""
