@@ -375,7 +375,7 @@ class Homeserver:
         raise SynapseFailed(f"Synapse {what} on port {self.port}. Its last words:\n{self.log()}")
 
     def _answers(self, where: str) -> bool:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=2)
         try:
             connection.request("GET", where, headers={"Authorization": f"Bearer {self._service_token}"})
             return connection.getresponse().status == 200
