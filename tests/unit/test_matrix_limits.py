@@ -1,0 +1,206 @@
+"""Who may ask the homeserver when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.matrix.ids import RoomId
+from bot.matrix.limits import MOST_IN_FLIGHT, Bucket, Limiter
+from bot.matrix.ports import Urgency
+from bot.testing.clock import FakeClock
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+FIVE = timedelta(seconds=5)
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+class Callers:
+    """Starts requests that hold their turn until they are told to end."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.limiter = Limiter(self.clock)
+        self.went: list[str] = []
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.ends: dict[str, asyncio.Event] = {}
+
+    async def ask(self, name: str, room: str | None = None, urgency: Urgency = Urgency.MESSAGE) -> None:
+        self.ends[name] = asyncio.Event()
+        self.tasks[name] = asyncio.create_task(self._hold(name, RoomId(room) if room else None, urgency))
+        await settle()
+
+    async def end(self, name: str) -> None:
+        self.ends[name].set()
+        await settle()
+
+    async def pass_(self, by: float) -> None:
+        self.clock.advance(seconds(by))
+        await settle()
+
+    async def _hold(self, name: str, room: RoomId | None, urgency: Urgency) -> None:
+        async with self.limiter.turn(room, urgency):
+            self.went.append(name)
+            await self.ends[name].wait()
+
+
+@asynccontextmanager
+async def callers() -> AsyncIterator[Callers]:
+    made = Callers()
+    yield made
+    for task in made.tasks.values():
+        task.cancel()
+    await asyncio.gather(*made.tasks.values(), return_exceptions=True)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_refusal_tells_when_the_next_token_comes() -> None:
+    bucket = Bucket(NOON).refused(NOON, seconds(4))
+    assert bucket.has(1) == NOON + seconds(4)
+    assert bucket.has(3) == NOON + seconds(14)
+
+
+def test_tokens_come_back_up_to_the_burst() -> None:
+    bucket = Bucket(NOON)
+    assert bucket.filled(NOON + seconds(10)).left == pytest.approx(2)
+    assert bucket.filled(NOON + timedelta(hours=1)).left == 10
+
+
+def test_a_request_takes_one_token() -> None:
+    bucket = Bucket(NOON, left=3).taken(NOON)
+    assert bucket.left == 2
+    assert bucket.has(2) == NOON
+    assert bucket.has(3) == NOON + FIVE
+
+
+def test_a_clock_that_is_set_back_takes_nothing_away() -> None:
+    bucket = Bucket(NOON, left=3).filled(NOON - timedelta(hours=1))
+    assert (bucket.left, bucket.at) == (3, NOON)
+
+
+def test_a_wait_of_another_limit_does_not_hold_up_everything() -> None:
+    assert Bucket(NOON).refused(NOON, seconds(333)).has(1) == NOON + FIVE
+
+
+async def test_nobody_waits_before_the_first_refusal() -> None:
+    async with callers() as people:
+        for number in range(100):
+            await people.ask(f"{number}", f"!room{number}")
+            await people.end(f"{number}")
+        assert len(people.went) == 100
+        assert people.limiter.pace().per_second is None
+
+
+async def test_after_a_refusal_requests_go_at_the_servers_pace() -> None:
+    async with callers() as people:
+        people.limiter.throttled(FIVE)
+        await people.ask("first", "!a")
+        await people.ask("second", "!b")
+        await people.pass_(14.9)
+        assert people.went == []
+        await people.pass_(0.1)
+        assert people.went == ["first"]
+        await people.pass_(5)
+        assert people.went == ["first", "second"]
+        assert people.limiter.pace().per_second == 0.2
+        assert people.limiter.pace().burst_left == pytest.approx(2)
+
+
+async def test_two_tokens_are_kept_for_answers() -> None:
+    async with callers() as people:
+        people.limiter.throttled(FIVE)
+        await people.pass_(15)
+        for name in ("message", "another"):
+            await people.ask(name, f"!{name}")
+        for name in ("answer 1", "answer 2", "answer 3"):
+            await people.ask(name, f"!{name}", Urgency.ANSWER)
+        assert people.went == ["message", "answer 1", "answer 2"]
+
+
+async def test_the_urgent_go_first_then_who_came_first() -> None:
+    async with callers() as people:
+        people.limiter.throttled(FIVE)
+        for name, urgency in (
+            ("leave", Urgency.CLEAN_UP),
+            ("say 1", Urgency.MESSAGE),
+            ("say 2", Urgency.MESSAGE),
+            ("lock", Urgency.LOCK),
+            ("answer", Urgency.ANSWER),
+        ):
+            await people.ask(name, f"!{name}", urgency)
+        for _ in range(8):
+            await people.pass_(5)
+        assert people.went == ["answer", "lock", "say 1", "say 2", "leave"]
+
+
+async def test_a_room_has_one_request_at_a_time_and_others_go_on() -> None:
+    async with callers() as people:
+        await people.ask("first", "!a")
+        await people.ask("second", "!a")
+        await people.ask("elsewhere", "!b")
+        await people.ask("answer", "!a", Urgency.ANSWER)
+        assert people.went == ["first", "elsewhere"]
+        await people.end("first")
+        assert people.went == ["first", "elsewhere", "answer"]
+        await people.end("answer")
+        assert people.went[-1] == "second"
+
+
+async def test_only_some_are_in_flight_and_answers_come_on_top() -> None:
+    async with callers() as people:
+        for number in range(MOST_IN_FLIGHT + 1):
+            await people.ask(f"{number}")
+        await people.ask("answer", "!a", Urgency.ANSWER)
+        assert people.went == [*(str(number) for number in range(MOST_IN_FLIGHT)), "answer"]
+        await people.end("answer")
+        assert len(people.went) == MOST_IN_FLIGHT + 1
+        await people.end("0")
+        assert people.went[-1] == str(MOST_IN_FLIGHT)
+
+
+async def test_who_is_cancelled_while_waiting_leaves_the_queue() -> None:
+    async with callers() as people:
+        await people.ask("first", "!a")
+        await people.ask("second", "!a")
+        await people.ask("third", "!a")
+        people.tasks["second"].cancel()
+        people.ends["first"].set()
+        await settle()
+        assert people.went == ["first", "third"]
+
+
+async def test_who_is_cancelled_on_his_turn_gives_it_back() -> None:
+    async with callers() as people:
+        await people.ask("first", "!a")
+        await people.ask("second", "!a")
+        people.tasks["first"].cancel()
+        await settle()
+        assert people.went == ["first", "second"]
+
+
+async def test_nothing_is_waited_for_when_nobody_waits() -> None:
+    async with callers() as people:
+        people.limiter.throttled(FIVE)
+        await people.ask("only", "!a")
+        assert people.clock.next_moment is not None
+        people.tasks["only"].cancel()
+        await settle()
+        assert people.clock.next_moment is None
+
+
+async def test_the_time_of_a_request_is_a_running_mean() -> None:
+    async with callers() as people:
+        for _ in range(100):
+            people.limiter.note(0.4)
+        assert people.limiter.pace().seconds_per_request == pytest.approx(0.4, rel=0.01)
