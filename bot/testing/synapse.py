@@ -117,7 +117,7 @@ class Homeserver:
     them. Those made by `register` are ordinary users.
 
     `folder` and `port` fix what otherwise is chosen and removed again: a second server on the same folder
-    has the first one's rooms and accounts. `limits` see `Limits`. `public_url` is what clients are told,
+    has the first one's rooms and accounts. `limits` see `Limits`. `public_baseurl` is what clients are told,
     where a proxy stands in front. Raises `SynapseMissing` and `SynapseFailed` on entering.
     """
 
@@ -438,7 +438,11 @@ class Homeserver:
             "hs_token": secrets.token_hex(16),
             "sender_localpart": "people",
             "rate_limited": False,
-            "namespaces": {"users": [{"regex": "@.*", "exclusive": False}], "aliases": [], "rooms": []},
+            "namespaces": {
+                "users": [{"regex": "@.*", "exclusive": False}],
+                "aliases": [{"regex": "#.*", "exclusive": False}],
+                "rooms": [],
+            },
         }
 
 
