@@ -474,8 +474,9 @@ def _template(version: str) -> Path | None:
 
 
 def _save_template(database: Path, template: Path) -> None:
-    """Keep a copy of the database before anybody wrote to it; whoever comes first under xdist wins."""
-    copy = template.with_suffix(f".{os.getpid()}")
+    """Keep a copy of the database before anybody wrote to it; of several at once, whoever comes last wins."""
+    # A name of its own for each copy: one process may start several servers at once.
+    copy = template.with_suffix(f".{secrets.token_hex(8)}")
     with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
         source.backup(target)
     copy.replace(template)

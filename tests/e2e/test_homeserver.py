@@ -7,8 +7,11 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +118,33 @@ async def test_what_came_before_a_mark_does_not_count(people: People) -> None:
     assert (await bob.message("tick", after=mark)).event_id == second
 
 
+async def test_nobody_misses_what_was_said_during_a_long_pause(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob = await people("Ann"), await people("Bob")
+    room = await ann.create_room("Busy", invite=[bob])
+    await bob.join(room)
+    short = {"room": {"timeline": {"limit": 5}}}
+    monkeypatch.setattr("bot.testing.raw.SYNC_FILTER", short)
+    may_sync = asyncio.Event()
+    may_sync.set()
+    call = bob.call
+
+    async def paused(method: str, where: str, *rest: Any, **named: Any) -> Any:
+        if where.endswith("/sync"):
+            await may_sync.wait()
+        return await call(method, where, *rest, **named)
+
+    monkeypatch.setattr(bob, "call", paused)
+    await bob.membership(room, bob, "join")
+    mark = bob.heard
+    may_sync.clear()
+    said = [await ann.say(room, str(number)) for number in range(30)]
+    await ann.set_state(room, "m.room.topic", {"topic": "after the pause"})
+    may_sync.set()
+    await bob.wait_for(lambda seen: seen.type == "m.room.topic", after=mark)
+    heard = [seen.event_id for seen in bob.transcript[mark:] if seen.room == room]
+    assert heard[:-1] == said
+
+
 async def test_without_limits_nobody_is_throttled(homeserver: Homeserver, people: People) -> None:
     dora = await people("Dora", limited=True)
     room = await dora.create_room("Busy")
@@ -188,6 +218,19 @@ async def test_a_second_server_on_the_same_folder_has_the_rooms_of_the_first(tmp
     async with Homeserver(folder=folder) as server:
         ann = await server.participant("ann")
         assert await ann.joined_rooms() == {room}
+
+
+@pytest.mark.synapse
+def test_two_servers_can_start_at_once_where_none_ever_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def start_and_end(server: Homeserver) -> None:
+        with server:
+            pass
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(start_and_end, [_or_skip(), _or_skip()]))
+    assert [kept.suffix for kept in tmp_path.glob("homeserver-templates-*/*")] == [".db"]
 
 
 @pytest.mark.synapse
