@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 
 from bot.testing.pytest_plugin import People
 from bot.testing.raw import MatrixError, RawUser, in_thread, open_session, pill
-from bot.testing.synapse import Homeserver, SynapseFailed, SynapseMissing, synapse_version
+from bot.testing.synapse import Homeserver, SynapseFailed, SynapseMissing, _save_template, synapse_version
 
 
 async def test_it_answers_on_loopback_only(homeserver: Homeserver) -> None:
@@ -220,17 +220,21 @@ async def test_a_second_server_on_the_same_folder_has_the_rooms_of_the_first(tmp
         assert await ann.joined_rooms() == {room}
 
 
-@pytest.mark.synapse
-def test_two_servers_can_start_at_once_where_none_ever_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_servers_that_start_at_once_keep_their_templates_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "homeserver.db").touch()
+    template = tmp_path / "kept" / "template.db"
+    template.parent.mkdir()
+    both_copied = threading.Barrier(2, timeout=10)
+    replace = Path.replace
 
-    def start_and_end(server: Homeserver) -> None:
-        with server:
-            pass
+    def replace_when_both_copied(copy: Path, target: Path) -> Path:
+        both_copied.wait()
+        return replace(copy, target)
 
-    with ThreadPoolExecutor() as threads:
-        list(threads.map(start_and_end, [_or_skip(), _or_skip()]))
-    assert [kept.suffix for kept in tmp_path.glob("homeserver-templates-*/*")] == [".db"]
+    monkeypatch.setattr(Path, "replace", replace_when_both_copied)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(_save_template, [tmp_path / "homeserver.db"] * 2, [template] * 2))
+    assert list(template.parent.iterdir()) == [template]
 
 
 @pytest.mark.synapse
