@@ -1,0 +1,163 @@
+"""One request to a homeserver and what its answer means: nio carries it, the judgement is ours."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeAlias
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from nio.client.async_client import AsyncClient, AsyncClientConfig
+
+from bot.errors import LoginLost, MatrixError, Permanent, RateLimited, Temporary
+
+USUAL_TIMEOUT = 30.0
+"""Seconds for a request that neither makes a room nor waits for news."""
+
+PAUSE_WHEN_NOT_TOLD = timedelta(seconds=5)
+"""How long a 429 means us to wait that does not say so; a stock Synapse's one token."""
+
+LONGEST_PAUSE = timedelta(hours=1)
+"""More than this no server is believed."""
+
+_MOST = 10**9
+_LOST_LOGIN = frozenset({"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVATED"})
+_PERMANENT_WITHOUT_ERRCODE = frozenset({405, 413, 414})
+"""Every proxy says these of the request itself; a 401, 403 or 404 of a proxy may be gone in a minute."""
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+Params: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The JSON of a success. `server_time` is its `Date` header."""
+
+    json: Any
+    server_time: datetime | None = None
+
+    def text(self, name: str) -> str:
+        """A field that the specification promises; `Temporary` where it is missing, as in every broken answer."""
+        value = self.json.get(name)
+        if not isinstance(value, str):
+            raise Temporary(f"an answer without {name}")
+        return value
+
+
+def path(*parts: str) -> str:
+    """The parts, percent-encoded and joined, below version 3 of the client-server API."""
+    return "/_matrix/client/v3/" + "/".join(quote(part, safe="") for part in parts)
+
+
+@asynccontextmanager
+async def open_client(url: str, token: str = "") -> AsyncIterator[AsyncClient]:
+    """A nio client that repeats nothing by itself: what is not idempotent would be done twice."""
+    config = AsyncClientConfig(max_timeouts=0, max_limit_exceeded=0, encryption_enabled=False)
+    client = AsyncClient(url.rstrip("/"), config=config)
+    client.access_token = token
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def ask(
+    client: AsyncClient,
+    method: str,
+    where: str,
+    body: Mapping[str, Any] | None = None,
+    query: Params | None = None,
+    *,
+    timeout_s: float = USUAL_TIMEOUT,
+    expect: type[Any] = dict,
+) -> Answer:
+    """Send one request and return the answer, a JSON value of the type `expect`.
+
+    Raises `RateLimited`, `Temporary`, `Permanent` or `LoginLost`. nio's own parsing is passed by, since it takes a
+    proxy's error page for a success (nio 0.26, `create_matrix_response`).
+    """
+    headers = {"Authorization": f"Bearer {client.access_token}"} if client.access_token else {}
+    data = None
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+        data = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    if query:
+        where += "?" + urlencode(query)
+    try:
+        response = await client.send(method, where, data, headers, timeout=_total(timeout_s))
+        async with response:
+            raw = await response.read()
+    except TimeoutError as error:
+        raise Temporary(f"no answer within {timeout_s:g} s") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise Temporary(f"{type(error).__name__}: {error}") from error
+    content = _parsed(raw)
+    if response.status >= 300:  # noqa: PLR2004 - the classes of HTTP's status codes
+        raise _refusal(response.status, content if isinstance(content, dict) else {}, response.headers)
+    if not isinstance(content, expect):
+        raise Temporary(f"HTTP {response.status} with a body that is no Matrix answer")
+    return Answer(content, _date(response.headers.get("Date")))
+
+
+def _total(seconds: float) -> Any:
+    # nio declares a plain number here, which aiohttp takes for the same but warns of
+    return aiohttp.ClientTimeout(total=seconds)
+
+
+def _parsed(raw: bytes) -> Any:
+    """The JSON of a body; None where it is none."""
+    try:
+        value = json.loads(raw)
+        if _SURROGATE.search(raw):
+            # Half a pair of surrogates is a string that no database and no request can hold.
+            text = json.dumps(value, ensure_ascii=False)
+            value = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> MatrixError:
+    errcode, message = body.get("errcode"), str(body.get("error", f"HTTP {status}"))
+    if status == 429 or errcode == "M_LIMIT_EXCEEDED":  # noqa: PLR2004
+        pause = _pause(body, headers)
+        return RateLimited(PAUSE_WHEN_NOT_TOLD if pause is None else pause)
+    if status in (401, 403) and errcode in _LOST_LOGIN:
+        return LoginLost(f"{errcode}: {message}")
+    if 400 <= status < 500 and (isinstance(errcode, str) or status in _PERMANENT_WITHOUT_ERRCODE):  # noqa: PLR2004
+        return Permanent(status, str(errcode or f"HTTP_{status}"), message)
+    return Temporary(f"HTTP {status}: {message}", _pause(body, headers))
+
+
+def _pause(body: Mapping[str, Any], headers: Mapping[str, str]) -> timedelta | None:
+    """How long the server asks us to wait: in the body up to 2023, as a header since (Matrix 1.10)."""
+    said = body.get("retry_after_ms")
+    if isinstance(said, int | float) and not isinstance(said, bool):
+        return _believed(min(said, _MOST) / 1000)
+    header = headers.get("Retry-After", "").strip()
+    if header.isdecimal():
+        return _believed(int(header[:9]))
+    moment, now = _date(header), _date(headers.get("Date"))
+    return _believed((moment - (now or datetime.now(UTC))).total_seconds()) if moment else None
+
+
+def _believed(seconds: float) -> timedelta:
+    if math.isnan(seconds):
+        return PAUSE_WHEN_NOT_TOLD
+    return timedelta(seconds=min(max(0.0, seconds), LONGEST_PAUSE.total_seconds()))
+
+
+def _date(header: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(header or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

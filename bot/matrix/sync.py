@@ -1,0 +1,107 @@
+"""Following what happens: our own loop around `/sync`, which neither spins, nor ends, nor leaves a batch out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from bot.clock import Clock
+from bot.errors import LoginLost, MatrixError, Permanent, Temporary
+from bot.matrix.events import RawEvent, RoomDelta, SyncBatch
+from bot.matrix.ids import RoomId
+from bot.matrix.ports import Reader
+
+log = structlog.get_logger(__name__)
+
+LONG_POLL = 30.0
+"""Seconds that the homeserver may hold a request open until there is news."""
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 60.0
+
+
+class Accept(Protocol):
+    """Takes a batch in for good; whatever it raises, it gets the same batch again."""
+
+    async def __call__(self, batch: SyncBatch, *, first: bool) -> None:
+        """`first` is true for the first batch of this process, before which there may have been a long gap."""
+        ...
+
+
+async def follow(
+    reader: Reader,
+    since: str | None,
+    accept: Accept,
+    clock: Clock,
+    *,
+    chance: Callable[[], float] = random.random,
+) -> None:
+    """Hand one batch after another to `accept`, from the token `since` on; only `LoginLost` ends it.
+
+    Without `since`, the account's past is not news: of the first batch only the state is handed on.
+    """
+    first, failures = True, 0
+    while True:
+        try:
+            batch = await reader.sync(since, 0.0 if first else LONG_POLL)
+            batch = _state_only(batch) if since is None else await _filled(reader, batch, since)
+            await accept(batch, first=first)
+        except LoginLost:
+            raise
+        except Exception as error:
+            pause = _pause(failures, error, chance())
+            failures += 1
+            if isinstance(error, MatrixError):
+                log.warning("sync failed", why=str(error), again_in_s=round(pause.total_seconds(), 1))
+            else:
+                log.exception("a batch could not be taken in", again_in_s=round(pause.total_seconds(), 1))
+            await clock.sleep_until(clock.now() + pause)
+        else:
+            since, first, failures = batch.token, False, 0
+
+
+def _pause(failures: int, error: Exception, chance: float) -> timedelta:
+    """Twice as long each time, up to the half of it by chance, so that bots do not come back all at once."""
+    seconds = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 10)) * (0.5 + chance / 2)
+    asked = error.retry_after if isinstance(error, Temporary) else None
+    return max(timedelta(seconds=seconds), asked or timedelta())
+
+
+def _state_only(batch: SyncBatch) -> SyncBatch:
+    return replace(batch, joined={room: _state_of(delta) for room, delta in batch.joined.items()})
+
+
+def _state_of(delta: RoomDelta) -> RoomDelta:
+    return RoomDelta(delta.state, tuple(event for event in delta.timeline if "state_key" in event))
+
+
+async def _filled(reader: Reader, batch: SyncBatch, since: str) -> SyncBatch:
+    """The batch with what its limited timelines leave out."""
+    filled: dict[RoomId, RoomDelta] = {
+        room: await _fill(reader, room, delta, delta.gap, since) for room, delta in batch.joined.items() if delta.gap
+    }
+    return replace(batch, joined={**batch.joined, **filled}) if filled else batch
+
+
+async def _fill(reader: Reader, room: RoomId, delta: RoomDelta, gap: str, since: str) -> RoomDelta:
+    try:
+        earlier = await reader.messages_before(room, gap, since)
+    except Permanent as refused:
+        log.warning("what was missed cannot be read", room=room, why=str(refused))
+        return delta
+    timeline = _each_once((*earlier, *delta.timeline))
+    # State that is now in the timeline stands there in its place; before it, it would come too early.
+    state = tuple(event for event in delta.state if event.get("event_id") not in timeline)
+    return RoomDelta(state, tuple(timeline.values()))
+
+
+def _each_once(events: Iterable[RawEvent]) -> Mapping[object, RawEvent]:
+    found: dict[object, RawEvent] = {}
+    for event in events:
+        found.setdefault(event.get("event_id"), event)
+    return found

@@ -1,0 +1,176 @@
+"""Following `/sync` through everything that a homeserver and we ourselves do wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.errors import LoginLost, Permanent, RateLimited, Temporary
+from bot.matrix.events import RawEvent, RoomDelta, SyncBatch
+from bot.matrix.ids import EventId, RoomId
+from bot.matrix.sync import follow
+from bot.testing.clock import FakeClock
+
+MAIN = RoomId("!main")
+
+
+def text(number: int) -> dict[str, Any]:
+    return {"event_id": f"${number}", "type": "m.room.message"}
+
+
+def state(number: int) -> dict[str, Any]:
+    return {"event_id": f"${number}", "type": "m.room.name", "state_key": ""}
+
+
+def ids(events: Sequence[RawEvent]) -> list[str]:
+    return [event["event_id"] for event in events]
+
+
+class FakeReader:
+    """Answers `sync` with what the test lays out, then waits for ever."""
+
+    def __init__(self, *answers: SyncBatch | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str | None, float]] = []
+        self.earlier: Sequence[RawEvent] | Exception = ()
+        self.gaps: list[tuple[str, str, str]] = []
+        self.dry = asyncio.Event()
+
+    async def sync(self, since: str | None, timeout_s: float) -> SyncBatch:
+        self.asked.append((since, timeout_s))
+        if not self.answers:
+            self.dry.set()
+            await asyncio.Event().wait()
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def messages_before(self, room: RoomId, token: str, until: str) -> Sequence[RawEvent]:
+        self.gaps.append((room, token, until))
+        if isinstance(self.earlier, Exception):
+            raise self.earlier
+        return self.earlier
+
+    async def state(self, room: RoomId) -> Sequence[RawEvent]:
+        raise NotImplementedError
+
+    async def event(self, room: RoomId, event: EventId) -> RawEvent:
+        raise NotImplementedError
+
+
+class Inbox:
+    """Accepts batches, after refusing the first few."""
+
+    def __init__(self, *refusals: Exception) -> None:
+        self.refusals = list(refusals)
+        self.took: list[tuple[SyncBatch, bool]] = []
+
+    async def __call__(self, batch: SyncBatch, *, first: bool) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.took.append((batch, first))
+
+    @property
+    def tokens(self) -> list[str]:
+        return [batch.token for batch, _ in self.took]
+
+
+async def run(reader: FakeReader, inbox: Inbox, since: str | None = "s0") -> list[float]:
+    """Follow until the reader has no more answers; the pauses, in seconds."""
+    clock, pauses = FakeClock(), list[float]()
+    task = asyncio.create_task(follow(reader, since, inbox, clock, chance=lambda: 1.0))
+    while not (reader.dry.is_set() or task.done()):
+        await asyncio.sleep(0)
+        if moment := clock.next_moment:
+            pauses.append((moment - clock.now()).total_seconds())
+            clock.advance(moment - clock.now())
+    if not task.done():
+        task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    return pauses
+
+
+async def test_the_first_batch_is_asked_for_without_waiting_and_said_to_be_the_first() -> None:
+    reader, inbox = FakeReader(SyncBatch("s1"), SyncBatch("s2")), Inbox()
+    assert await run(reader, inbox) == []
+    assert reader.asked == [("s0", 0), ("s1", 30), ("s2", 30)]
+    assert [(batch.token, first) for batch, first in inbox.took] == [("s1", True), ("s2", False)]
+
+
+async def test_the_pauses_double_up_to_a_minute_and_start_anew_after_a_success() -> None:
+    reader = FakeReader(*[Temporary("502")] * 9, SyncBatch("s1"), Temporary("502"))
+    assert await run(reader, inbox := Inbox()) == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, 0.5]
+    assert inbox.tokens == ["s1"]
+
+
+async def test_the_homeserver_may_ask_for_a_longer_pause() -> None:
+    reader = FakeReader(RateLimited(timedelta(seconds=7)), RateLimited(timedelta()))
+    assert await run(reader, Inbox()) == [7, 1]
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), Permanent(400, "M_UNKNOWN", "no"), RuntimeError("a bug")])
+async def test_nothing_but_a_lost_login_ends_it(error: Exception) -> None:
+    reader, inbox = FakeReader(error, SyncBatch("s1")), Inbox()
+    await run(reader, inbox)
+    assert inbox.tokens == ["s1"]
+
+
+async def test_a_lost_login_ends_it() -> None:
+    with pytest.raises(LoginLost):
+        await run(FakeReader(LoginLost("M_UNKNOWN_TOKEN")), Inbox())
+
+
+async def test_a_batch_that_could_not_be_taken_in_comes_again() -> None:
+    reader = FakeReader(SyncBatch("s1"), SyncBatch("s1"), SyncBatch("s2"))
+    inbox = Inbox(OSError("the disk is full"))
+    assert await run(reader, inbox) == [0.5]
+    assert [since for since, _ in reader.asked] == ["s0", "s0", "s1", "s2"]
+    assert [(batch.token, first) for batch, first in inbox.took] == [("s1", True), ("s2", False)]
+
+
+async def test_what_a_limited_timeline_leaves_out_is_put_before_it_each_event_once() -> None:
+    delta = RoomDelta(state=(state(2), state(9)), timeline=(text(4), text(5)), gap="t4")
+    reader, inbox = FakeReader(SyncBatch("s1", {MAIN: delta})), Inbox()
+    reader.earlier = (text(1), state(2), text(3), text(4))
+    await run(reader, inbox)
+    assert reader.gaps == [(MAIN, "t4", "s0")]
+    taken = inbox.took[0][0].joined[MAIN]
+    assert ids(taken.timeline) == ["$1", "$2", "$3", "$4", "$5"]
+    assert ids(taken.state) == ["$9"]
+    assert taken.gap is None
+
+
+async def test_a_gap_that_cannot_be_read_now_keeps_the_batch_waiting() -> None:
+    batch = SyncBatch("s1", {MAIN: RoomDelta(timeline=(text(5),), gap="t5")})
+    reader, inbox = FakeReader(batch), Inbox()
+    reader.earlier = Temporary("502")
+    await run(reader, inbox)
+    assert inbox.took == []
+
+
+async def test_a_gap_that_is_refused_is_left_open() -> None:
+    batch = SyncBatch("s1", {MAIN: RoomDelta(timeline=(text(5),), gap="t5")})
+    reader, inbox = FakeReader(batch), Inbox()
+    reader.earlier = Permanent(403, "M_FORBIDDEN", "no")
+    await run(reader, inbox)
+    assert ids(inbox.took[0][0].joined[MAIN].timeline) == ["$5"]
+
+
+async def test_of_the_time_before_the_bots_first_start_only_the_state_is_taken() -> None:
+    delta = RoomDelta(state=(state(1),), timeline=(text(2), state(3)), gap="t2")
+    batch = SyncBatch("s1", {MAIN: delta}, invited={RoomId("!new"): (state(7),)})
+    again = SyncBatch("s2", {MAIN: RoomDelta(timeline=(text(4),))})
+    reader, inbox = FakeReader(batch, again), Inbox()
+    await run(reader, inbox, since=None)
+    (old, _), (new, _) = inbox.took
+    assert ids(old.joined[MAIN].state + old.joined[MAIN].timeline) == ["$1", "$3"]
+    assert reader.gaps == []
+    assert old.invited == batch.invited
+    assert ids(new.joined[MAIN].timeline) == ["$4"]
