@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import URL, event
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.errors import StoreError
@@ -41,10 +42,23 @@ class Database:
             ) from None
         try:
             file = folder / FILE
-            return cls(folder, lock, _engine(file, writer=True), _engine(file, writer=False))
+            database = cls(folder, lock, _engine(file, writer=True), _engine(file, writer=False))
         except BaseException:
             os.close(lock)
             raise
+        try:
+            async with database.write() as connection:
+                await connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+        except DatabaseError as error:
+            await database.close()
+            raise StoreError(
+                f"The store {file} cannot be used ({error.orig}). Check its rights and the free space, "
+                "or put back a copy of it."
+            ) from None
+        except BaseException:
+            await database.close()
+            raise
+        return database
 
     @property
     def file(self) -> Path:
@@ -58,39 +72,32 @@ class Database:
         Its begin, commit and rollback are finished even if the task is cancelled meanwhile, since a cancelled call
         would still be executed and would leave the transaction open for the next one.
         """
-        async with self._turn:
-            connection = await _whole(self._writer.connect())
-            try:
-                await _whole(connection.begin())
-                try:
-                    yield connection
-                except BaseException:
-                    await _whole(connection.rollback())
-                    raise
-                await _whole(connection.commit())
-            finally:
-                await _whole(connection.close())
+        async with self._turn, _connected(self._writer) as connection:
+            await _whole(connection.begin())
+            yield connection
+            await _whole(connection.commit())
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One consistent view of what is committed."""
-        connection = await _whole(self._reader.connect())
-        try:
+        async with _connected(self._reader) as connection:
             yield connection
-        finally:
-            await _whole(connection.close())
 
     async def close(self) -> None:
         """Close the file and let another process have the folder."""
-        await self._writer.dispose()
-        await self._reader.dispose()
-        os.close(self._lock)
+        try:
+            # The writer last: whoever closes the file last tidies the write-ahead log, and a reader may not.
+            await _whole(self._reader.dispose())
+            await _whole(self._writer.dispose())
+        finally:
+            os.close(self._lock)
 
 
 def _take(folder: Path) -> int:
     """Take the folder for this process; the system gives it back however the process ends."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / FILE).touch(mode=0o600, exist_ok=True)
+    (folder / FILE).chmod(0o600)
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -106,30 +113,49 @@ def _take(folder: Path) -> int:
 def _engine(file: Path, *, writer: bool) -> AsyncEngine:
     """The writer has one connection and begins IMMEDIATE: a deferred one could fail at its first write."""
     pool = {"pool_size": 1, "max_overflow": 0} if writer else {"pool_size": 4, "max_overflow": 4}
-    engine = create_async_engine(f"sqlite+aiosqlite:///{file}", **pool)
+    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(file)), **pool)
+    # FULL, since NORMAL lets a power cut take back what was committed, and a homeserver on the same machine then
+    # has forgotten its transaction ids too: what was said would be said again.
+    pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"]
+    if not writer:
+        pragmas.append("query_only=ON")
 
     @event.listens_for(engine.sync_engine, "connect")
-    def _connected(connection: Any, _record: object) -> None:
+    def _connect(connection: Any, _record: object) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        # NORMAL survives a killed process. A power cut may take the last commits back, whole ones: the token goes
-        # back with them, and the transaction ids keep what was said from being said twice.
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=5000"):
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
-    def _begun(connection: Any) -> None:
+    def _begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
 
     return engine
 
 
-async def _whole(call: Awaitable[T]) -> T:
-    """Wait for `call` to its end, cancelled or not; a cancellation is raised afterwards."""
-    task = asyncio.ensure_future(call)
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection that goes back to its pool whatever happens; what is not committed then is rolled back."""
+    connection = engine.connect()
     try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
+        await _whole(connection.start())
+        yield connection
+    finally:
+        if connection.sync_connection is not None:
+            await _whole(connection.close())
+
+
+async def _whole(call: Awaitable[T]) -> T:
+    """Wait for `call` to its end, however often cancelled meanwhile; a cancellation is raised afterwards."""
+    task = asyncio.ensure_future(call)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from None if task.cancelled() else task.exception()
+    return task.result()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sqlite3
+from contextlib import closing
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,9 @@ def _refuse_newer(script: ScriptDirectory, owner: str, version: str | None) -> N
 def _copy(file: Path, name: str) -> None:
     """Copy the database as it is, write-ahead log included."""
     target = file.with_name(f"{file.name}.before-{name}")
-    with sqlite3.connect(file) as source, sqlite3.connect(target) as copy:
+    target.touch(mode=0o600)
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
-    shutil.copymode(file, target)
 
 
 def _upgrade(connection: Connection, script: ScriptDirectory, owner: str) -> None:

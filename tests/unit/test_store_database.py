@@ -1,0 +1,174 @@
+"""One file, one writer, one process; a cancelled task leaves nothing half done behind."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from bot.errors import StoreError
+from bot.store.database import FILE, Database
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = await Database.open(tmp_path / "data")
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE words (word TEXT PRIMARY KEY)"))
+    yield database
+    await database.close()
+
+
+async def put(database: Database, *words: str) -> None:
+    async with database.write() as connection:
+        for word in words:
+            await connection.execute(text("INSERT INTO words VALUES (:word)"), {"word": word})
+
+
+async def words_of(database: Database) -> set[str]:
+    async with database.read() as connection:
+        return set((await connection.execute(text("SELECT word FROM words"))).scalars())
+
+
+async def test_what_was_written_is_read_after_the_commit(database: Database) -> None:
+    await put(database, "one", "two")
+    assert await words_of(database) == {"one", "two"}
+
+
+async def test_an_exception_takes_the_whole_transaction_back(database: Database) -> None:
+    await put(database, "one")
+    with pytest.raises(IntegrityError):
+        await put(database, "two", "one")
+    assert await words_of(database) == {"one"}
+
+
+async def test_tables_made_in_a_transaction_that_fails_are_gone_too(database: Database) -> None:
+    async def fail() -> None:
+        async with database.write() as connection:
+            await connection.execute(text("CREATE TABLE more (word TEXT)"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    with pytest.raises(OperationalError):
+        async with database.read() as connection:
+            await connection.execute(text("SELECT * FROM more"))
+
+
+async def test_a_read_sees_one_moment_while_others_write(database: Database) -> None:
+    async with database.read() as connection:
+        count = text("SELECT count(*) FROM words")
+        before = (await connection.execute(count)).scalar_one()
+        await put(database, "one")
+        assert (await connection.execute(count)).scalar_one() == before
+
+
+async def test_a_reader_cannot_write(database: Database) -> None:
+    with pytest.raises(OperationalError):
+        async with database.read() as connection:
+            await connection.execute(text("INSERT INTO words VALUES ('one')"))
+
+
+async def test_writers_take_turns(database: Database) -> None:
+    await asyncio.gather(*(put(database, f"{n}", f"{n}!") for n in range(20)))
+    assert len(await words_of(database)) == 40
+
+
+async def test_foreign_keys_hold(database: Database) -> None:
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE uses (word TEXT REFERENCES words)"))
+        with pytest.raises(IntegrityError):
+            await connection.execute(text("INSERT INTO uses VALUES ('unknown')"))
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+async def test_a_task_cancelled_at_any_point_writes_all_or_nothing_and_frees_the_writer(
+    database: Database, *, again: bool
+) -> None:
+    for steps in range(45):
+        task = asyncio.create_task(put(database, f"{steps} a", f"{steps} b"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        if again:
+            await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.wait({task})
+        async with asyncio.timeout(5):
+            await put(database, f"{steps} after")
+        found = await words_of(database)
+        assert f"{steps} after" in found
+        assert (f"{steps} a" in found) == (f"{steps} b" in found)
+
+
+async def test_a_task_cancelled_while_it_commits_has_committed(database: Database) -> None:
+    leaving = asyncio.Event()
+
+    async def write() -> None:
+        async with database.write() as connection:
+            await connection.execute(text("INSERT INTO words VALUES ('one')"))
+            leaving.set()
+
+    task = asyncio.create_task(write())
+    await leaving.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await words_of(database) == {"one"}
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+
+async def test_the_files_are_for_the_owner_only(tmp_path: Path) -> None:
+    (tmp_path / FILE).touch(mode=0o644)
+    database = await Database.open(tmp_path)
+    async with database.write() as connection:
+        await connection.execute(text("CREATE TABLE words (word TEXT)"))
+    try:
+        assert modes(tmp_path) == dict.fromkeys([FILE, f"{FILE}-wal", f"{FILE}-shm", "lock"], 0o600)
+    finally:
+        await database.close()
+
+
+async def test_a_second_process_is_told_that_the_folder_is_in_use(database: Database) -> None:
+    program = (
+        "import asyncio, sys\nfrom pathlib import Path\nfrom bot.errors import StoreError\n"
+        "from bot.store.database import Database\n"
+        "try:\n    asyncio.run(Database.open(Path(sys.argv[1])))\nexcept StoreError as error:\n    print(error)\n"
+    )
+    said = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", program, str(database.folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert said.stdout.startswith(f"Another process already uses the data folder {database.folder}.")
+
+
+async def test_the_folder_is_free_again_after_closing(tmp_path: Path) -> None:
+    for _ in range(2):
+        database = await Database.open(tmp_path)
+        with pytest.raises(StoreError, match="Another process"):
+            await Database.open(tmp_path)
+        await database.close()
+
+
+async def test_a_folder_that_cannot_be_written_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot be written .* set store\.path"):
+        await Database.open(tmp_path / "file")
+
+
+async def test_a_file_that_is_no_store_is_refused_and_the_folder_let_go(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("not a store " * 1000)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="cannot be used"):
+            await Database.open(tmp_path)
