@@ -1,0 +1,1 @@
+"""From each form that the tables have had to the newest one."""
