@@ -116,7 +116,11 @@ class App:
             database=self._database,
             clock=self._clock,
             unit=lambda: self._transactions.unit(loaded.name),
+            caught_up=self._caught_up,
         )
+
+    async def _caught_up(self) -> None:
+        await self._dispatcher.idle()
 
     # --- what comes in
 

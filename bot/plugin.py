@@ -85,21 +85,30 @@ class Outbox(Protocol):
         wake: str = "",
         origin: EventId | None = None,
         not_before: datetime | None = None,
+        held: bool = False,
     ) -> None:
-        """Say `doc` in `room`. `origin` is a relayed message: redacting that one redacts this one."""
+        """Say `doc` in `room`. `origin` is a relayed message: redacting that one redacts this one.
+
+        `held`: not before `release` of its group, for what must follow a step on the homeserver.
+        """
+        ...
+
+    async def release(self, group: str) -> None:
+        """Let the held messages of `group` go."""
         ...
 
     async def relay(
         self,
         key: str,
         room: RoomId,
+        type_: str,
         content: Mapping[str, Any],
         *,
         group: str = "",
         wake: str = "",
         origin: EventId,
     ) -> None:
-        """Send a copy of a message's own content (an image, a file, a poll); mentions are emptied by the caller."""
+        """Send a copy of an event's own content (an image, a file, a poll); mentions are emptied by the caller."""
         ...
 
     async def edit(self, key: str, doc: Doc, *, not_before: datetime | None = None) -> None:
@@ -162,6 +171,8 @@ class Unit:
     alarms: Alarms
     wake: Callable[[str], None]
     """Ask, after the commit, for a pass of the plugin's reconciler over this key."""
+    is_current: Callable[[], Awaitable[bool]]
+    """Whether every event that came in was handled: else the room-state table is ahead of what handlers noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +190,8 @@ class Host:
     clock: Clock
     unit: Callable[[], AbstractAsyncContextManager[Unit]]
     """Opens a transaction outside of a command (the reconciler's)."""
+    caught_up: Callable[[], Awaitable[None]]
+    """Returns when every event that came in was handled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from bot.matrix.ids import RoomId
 from bot.plugin import Unit
 from bot.store.alarms import AlarmRows
 from bot.store.database import Database
+from bot.store.inbox import Inbox
 from bot.store.outbox import OutboxRows
 from bot.store.roomstate import RoomStates
 
@@ -40,7 +41,11 @@ class Transaction:
             outbox=self._outboxes[owner],
             alarms=self._alarms[owner],
             wake=partial(self.wake, owner),
+            is_current=self._is_current,
         )
+
+    async def _is_current(self) -> bool:
+        return not await Inbox(self.connection).pending(most=1)
 
     def wake(self, owner: str, key: str) -> None:
         """Ask for a pass of the plugin's reconciler over `key` after the commit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, delete, func, select, update
@@ -18,6 +18,9 @@ from bot.message.doc import Doc
 from bot.message.render import edit_of, render, split
 from bot.plugin import Sent
 from bot.store.tables import outbox
+
+HELD = datetime(9999, 1, 1, tzinfo=UTC)
+"""The moment before which nothing that is held is sent."""
 
 MESSAGE, REACTION, REDACTION = "m.room.message", "m.reaction", "m.room.redaction"
 
@@ -57,8 +60,10 @@ class OutboxRows:
         wake: str = "",
         origin: EventId | None = None,
         not_before: datetime | None = None,
+        held: bool = False,
     ) -> None:
         """Say `doc` in `room`, in several messages where it is too long for one; nothing for a known key."""
+        not_before = HELD if held else not_before
         for number, part in enumerate(split(replace(doc, keycaps=()))):
             content = render(part)
             if relation := _relation(reply_to, thread):
@@ -81,18 +86,29 @@ class OutboxRows:
             content = {"m.relates_to": {"rel_type": "m.annotation", "key": emoji}}
             await self._put(f"{key}:keycap:{number}", room, REACTION, content, urgency=urgency, about=key)
 
+    async def release(self, group: str) -> None:
+        """Let the held messages of `group` go."""
+        result = await self._connection.execute(
+            update(outbox)
+            .where(outbox.c.owner == self._owner, outbox.c.group == group, outbox.c.not_before_ms == to_ms(HELD))
+            .values(not_before_ms=0)
+            .returning(outbox.c.room)
+        )
+        self.touched.update(RoomId(room) for room in result.scalars())
+
     async def relay(
         self,
         key: str,
         room: RoomId,
+        type_: str,
         content: Mapping[str, Any],
         *,
         group: str = "",
         wake: str = "",
         origin: EventId,
     ) -> None:
-        """Send a copy of a message's own content; mentions are emptied by the caller."""
-        await self._put(key, room, MESSAGE, dict(content), group=group, wake=wake, origin=origin)
+        """Send a copy of an event's own content; mentions are emptied by the caller."""
+        await self._put(key, room, type_, dict(content), group=group, wake=wake, origin=origin)
 
     async def edit(self, key: str, doc: Doc, *, not_before: datetime | None = None) -> None:
         """Let the message of `key` read `doc`; of several unsent edits only the last is sent, unchanged text never."""
@@ -223,6 +239,7 @@ async def next_due(
             return _mail(row, EventId(about.event_id)), None
         if about.settled_ms is not None:  # what it refers to was never sent
             await settle(connection, row.seq, now, None, "nothing to refer to")
+    later = [moment for moment in later if moment != to_ms(HELD)]
     return None, from_ms(min(later)) if later else None
 
 

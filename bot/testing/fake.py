@@ -331,6 +331,8 @@ class FakeHomeserver:
         self.calls: list[tuple[Any, ...]] = []
         """Each call that acts, with its arguments."""
         self.faults: list[Fault] = []
+        self._waiting = asyncio.Event()
+        self._asked_at = 0
         self._made: dict[str, RoomId] = {}
         self._data: dict[str, Content] = {}
 
@@ -442,8 +444,11 @@ class FakeHomeserver:
         await self._call("sync", lambda: None)
         position = int(since) if since else None
         while timeout_s and position is not None and not self._has_news(position):
+            self._asked_at = len(self.server.stream)
             self.server.news.clear()
+            self._waiting.set()
             await self.server.news.wait()
+        self._waiting.clear()
         token = str(len(self.server.stream))
         joined, invited, left = {}, {}, {}
         for room in self.server.rooms.values():
@@ -486,6 +491,17 @@ class FakeHomeserver:
     async def set_account_data(self, type_: str, content: Content) -> None:
         """Keep the account's own data of a type."""
         await self._call("set_account_data", lambda: self._data.__setitem__(type_, content), type_, content)
+
+    # --- for tests
+
+    def has_more(self) -> bool:
+        """Whether something happened that the bot has not asked for."""
+        return not self._waiting.is_set() or self._has_news(self._asked_at)
+
+    async def taken_in(self) -> None:
+        """Return when the bot has taken in all that happened, and waits for more."""
+        while self.has_more():
+            await asyncio.sleep(0)
 
     # --- inside
 

@@ -1,0 +1,317 @@
+"""The bot's account at a real homeserver."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any, Self
+
+from nio.client.async_client import AsyncClient
+
+from bot.clock import Clock
+from bot.errors import LoginLost, Permanent, RateLimited
+from bot.matrix.batch import batch_of, events_of, sync_filter
+from bot.matrix.events import Content, RawEvent, SyncBatch
+from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, ask, open_client, path
+from bot.matrix.ids import EventId, RoomId, UserId
+from bot.matrix.limits import Limiter
+from bot.matrix.ports import Blueprint, Pace, Urgency
+
+LONG_TIMEOUT = 120.0
+"""Seconds for what makes the homeserver do much: a room with its invites, a join through other servers."""
+
+TIMELINE = 100
+PAGES_OF_A_GAP = 5
+"""So many pages of `TIMELINE` events are read back; what was said before is too old to matter."""
+
+_THERE = frozenset({"join", "invite", "knock"})
+
+
+class NioHomeserver:
+    """`bot.matrix.ports.Homeserver` and `Limits`, for rooms without encryption."""
+
+    def __init__(self, client: AsyncClient, me: UserId, clock: Clock) -> None:
+        self._client, self._me = client, me
+        self._limiter = Limiter(clock)
+        self._version: str | None = None
+        self._repeatable_creation = True
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, url: str, user_id: str, device_id: str, access_token: str, clock: Clock
+    ) -> AsyncIterator[Self]:
+        """The account behind a login that exists; nothing is asked of the homeserver yet."""
+        async with open_client(url) as client:
+            client.restore_login(user_id, device_id, access_token)
+            yield cls(client, UserId(user_id), clock)
+
+    @property
+    def me(self) -> UserId:
+        """The bot's own user id."""
+        return self._me
+
+    def pace(self) -> Pace:
+        """How fast the homeserver lets us work, as far as seen."""
+        return self._limiter.pace()
+
+    # --- Rooms
+
+    async def create(self, blueprint: Blueprint, key: str) -> RoomId:
+        """Create the room; where the server knows `PUT`, a repeat with the same key is the same room.
+
+        A `Permanent` may leave a room behind all the same (an invitee who blocks invites: Synapse tells no room id).
+        """
+        body = self._creation(blueprint, await self._room_version())
+        if self._repeatable_creation:
+            try:
+                made = await self._act(
+                    "PUT", path("createRoom", key), body, urgency=Urgency.INVITE, timeout_s=LONG_TIMEOUT
+                )
+                return RoomId(made.text("room_id"))
+            except Permanent as refused:
+                # No server that knows the request says 404 or 405 to it.
+                if refused.status not in (404, 405) and refused.errcode != "M_UNRECOGNIZED":
+                    raise
+                self._repeatable_creation = False
+        made = await self._act("POST", path("createRoom"), body, urgency=Urgency.INVITE, timeout_s=LONG_TIMEOUT)
+        return RoomId(made.text("room_id"))
+
+    async def set_state(
+        self,
+        room: RoomId,
+        type_: str,
+        content: Content,
+        state_key: str = "",
+        *,
+        urgency: Urgency = Urgency.LOCK,
+    ) -> EventId:
+        """Change the state of a room; Synapse makes no event where the content is the same."""
+        where = path("rooms", room, "state", type_, state_key)
+        return EventId((await self._act("PUT", where, content, room=room, urgency=urgency)).text("event_id"))
+
+    async def join(self, room: RoomId, via: Sequence[str] = ()) -> None:
+        """Join a room, if need be through the servers `via`."""
+        # `server_name` is what servers before Matrix 1.12 call `via`.
+        query = [(name, server) for server in via for name in ("server_name", "via")]
+        where = path("join", room)
+        await self._act("POST", where, {}, query, room=room, urgency=Urgency.LOCK, timeout_s=LONG_TIMEOUT)
+
+    async def leave(self, room: RoomId, reason: str = "") -> None:
+        """Leave the room or decline its invite, and forget it; fine if we are not in it."""
+        try:
+            await self._act(
+                "POST", path("rooms", room, "leave"), _with_reason({}, reason), room=room, urgency=Urgency.CLEAN_UP
+            )
+        except Permanent as refused:
+            if refused.status not in (403, 404) or await self._membership(room, self._me) == "join":
+                raise
+        with suppress(Permanent):  # a room that the homeserver has forgotten already
+            await self._ask("POST", path("rooms", room, "forget"), {})
+
+    # --- Members
+
+    async def invite(self, room: RoomId, user: UserId, reason: str) -> None:
+        """Invite; fine if they are invited or in the room."""
+        await self._member(room, "invite", user, reason, Urgency.INVITE, lambda now: now in ("invite", "join"))
+
+    async def remove(self, room: RoomId, user: UserId, reason: str) -> None:
+        """Kick, or withdraw an invite; fine if they are not there."""
+        await self._member(room, "kick", user, reason, Urgency.REMOVE, lambda now: now not in _THERE)
+
+    async def ban(self, room: RoomId, user: UserId, reason: str) -> None:
+        """Ban, whether there or not."""
+        await self._member(room, "ban", user, reason, Urgency.REMOVE, lambda now: now == "ban")
+
+    async def unban(self, room: RoomId, user: UserId) -> None:
+        """Take a ban back; fine if there is none."""
+        await self._member(room, "unban", user, "", Urgency.INVITE, lambda now: now != "ban")
+
+    async def _member(
+        self, room: RoomId, verb: str, user: UserId, reason: str, urgency: Urgency, is_so: Callable[[str], bool]
+    ) -> None:
+        body = _with_reason({"user_id": user}, reason)
+        try:
+            await self._act("POST", path("rooms", room, verb), body, room=room, urgency=urgency)
+        except Permanent as refused:
+            # Servers tell "is so already" and "may not" apart only by words; the state tells it for certain.
+            if refused.status != 403:  # noqa: PLR2004
+                raise
+            now = await self._membership(room, user)
+            if now is None or not is_so(now):
+                raise
+
+    async def _membership(self, room: RoomId, user: UserId) -> str | None:
+        """The user's membership; `leave` for one who was never there, None where we may not know."""
+        try:
+            answer = await self._ask("GET", path("rooms", room, "state", "m.room.member", user))
+        except Permanent as refused:
+            return "leave" if refused.status == 404 else None  # noqa: PLR2004
+        return str(answer.json.get("membership"))
+
+    # --- Speaker
+
+    async def send(
+        self, room: RoomId, type_: str, content: Content, key: str, *, urgency: Urgency = Urgency.MESSAGE
+    ) -> EventId:
+        """Send an event; a repeat with the same key from the same device is the first one."""
+        where = path("rooms", room, "send", type_, key)
+        return EventId((await self._act("PUT", where, content, room=room, urgency=urgency)).text("event_id"))
+
+    async def redact(self, room: RoomId, event: EventId, key: str, *, urgency: Urgency = Urgency.MESSAGE) -> None:
+        """Remove the content of an event."""
+        await self._act("PUT", path("rooms", room, "redact", event, key), {}, room=room, urgency=urgency)
+
+    # --- Reader
+
+    async def sync(self, since: str | None, timeout_s: float) -> SyncBatch:
+        """The next batch; without `since` the present state with at most one event a room."""
+        query = {
+            "filter": json.dumps(sync_filter(timeline=TIMELINE if since else 1)),
+            "timeout": str(round(timeout_s * 1000)),
+            "set_presence": "offline",
+        }
+        if since is not None:
+            query["since"] = since
+        answer = await self._ask("GET", path("sync"), query=query, timeout_s=timeout_s + USUAL_TIMEOUT)
+        # The JSON as it is: nio's events would only be needed for decryption, and lose what they do not know.
+        return batch_of(answer.json, answer.server_time)
+
+    async def messages_before(self, room: RoomId, token: str, until: str) -> Sequence[RawEvent]:
+        """The events between `until` and the gap token, oldest first; the last few hundred of them."""
+        newest_first: list[RawEvent] = []
+        for _ in range(PAGES_OF_A_GAP):
+            query = {"dir": "b", "from": token, "to": until, "limit": str(TIMELINE)}
+            answer = await self._ask("GET", path("rooms", room, "messages"), query=query)
+            newest_first.extend(events_of(answer.json, "chunk"))
+            end = answer.json.get("end")
+            if not isinstance(end, str) or end in (token, until):
+                break
+            token = end
+        return newest_first[::-1]
+
+    async def state(self, room: RoomId) -> Sequence[RawEvent]:
+        """The whole present state of a room."""
+        answer = await self._ask("GET", path("rooms", room, "state"), expect=list)
+        return events_of({"events": answer.json})
+
+    async def event(self, room: RoomId, event: EventId) -> RawEvent:
+        """One event, as relaying a replied-to message needs it."""
+        found: RawEvent = (await self._ask("GET", path("rooms", room, "event", event))).json
+        return found
+
+    # --- AccountData
+
+    async def account_data(self, type_: str) -> Content | None:
+        """The account's own data of a type."""
+        try:
+            found: Content = (await self._ask("GET", path("user", self._me, "account_data", type_))).json
+        except Permanent as refused:
+            if refused.status == 404:  # noqa: PLR2004
+                return None
+            raise
+        return found
+
+    async def set_account_data(self, type_: str, content: Content) -> None:
+        """Keep the account's own data of a type."""
+        await self._ask("PUT", path("user", self._me, "account_data", type_), content)
+
+    # --- inside
+
+    async def _ask(
+        self, method: str, where: str, body: Content | None = None, query: Params | None = None, **more: Any
+    ) -> Answer:
+        """A request that no limit is known for."""
+        return await ask(self._client, method, where, body, query, **more)
+
+    async def _act(
+        self,
+        method: str,
+        where: str,
+        body: Content,
+        query: Params | None = None,
+        *,
+        urgency: Urgency,
+        room: RoomId | None = None,
+        timeout_s: float = USUAL_TIMEOUT,
+    ) -> Answer:
+        """A request that waits for its turn; refused for haste, it is the caller's to make again."""
+        async with self._limiter.turn(room, urgency):
+            began = time.monotonic()
+            try:
+                answer = await self._ask(method, where, body, query, timeout_s=timeout_s)
+            except RateLimited as refused:
+                self._limiter.throttled(refused.retry_after or timedelta())
+                raise
+            self._limiter.note(time.monotonic() - began)
+            return answer
+
+    async def _room_version(self) -> str:
+        """The server's default where it is one whose rules we know, else the newest such that it has."""
+        if self._version is None:
+            try:
+                answer = (await self._ask("GET", path("capabilities"))).json
+            except Permanent:
+                answer = {}
+            self._version = _chosen_version(answer)
+        return self._version
+
+    def _creation(self, blueprint: Blueprint, version: str) -> Mapping[str, Any]:
+        users = {user: level for user, level in blueprint.power.get("users", {}).items() if user != self._me}
+        if version != "12":  # where the creator stands above all levels, and naming him is an error
+            users[self._me] = 100
+        state = [{"type": s.type, "state_key": s.state_key, "content": s.content} for s in blueprint.state]
+        return {
+            "preset": "private_chat",
+            "visibility": "private",
+            "room_version": version,
+            "name": blueprint.name,
+            "topic": blueprint.topic,
+            "power_level_content_override": {**blueprint.power, "users": users},
+            "initial_state": state,
+            "invite": list(blueprint.invite),
+        }
+
+
+async def login_password(url: str, user_id: str, password: str, device_name: str) -> tuple[str, str]:
+    """Log in on a new device; its id and the access token. Raises `Permanent` or `Temporary`."""
+    body = {
+        "type": "m.login.password",
+        "identifier": {"type": "m.id.user", "user": user_id},
+        "password": password,
+        "initial_device_display_name": device_name,
+    }
+    async with open_client(url) as client:
+        try:
+            answer = await ask(client, "POST", path("login"), body)
+        except LoginLost as lost:
+            raise Permanent(403, "M_USER_DEACTIVATED", str(lost)) from lost
+    return answer.text("device_id"), answer.text("access_token")
+
+
+async def whoami(url: str, token: str) -> tuple[str, str]:
+    """The user id and the device id behind an access token. Raises `Permanent` or `Temporary`."""
+    async with open_client(url, token) as client:
+        try:
+            answer = await ask(client, "GET", path("account", "whoami"))
+        except LoginLost as lost:
+            raise Permanent(401, "M_UNKNOWN_TOKEN", str(lost)) from lost
+    return answer.text("user_id"), answer.text("device_id")
+
+
+def _with_reason(body: Mapping[str, Any], reason: str) -> Mapping[str, Any]:
+    return {**body, "reason": reason} if reason else body
+
+
+def _chosen_version(capabilities: Mapping[str, Any]) -> str:
+    versions = capabilities.get("capabilities", {})
+    versions = versions.get("m.room_versions", {}) if isinstance(versions, dict) else {}
+    if not isinstance(versions, dict):
+        return "10"
+    default, available = versions.get("default"), versions.get("available")
+    if default in ("11", "12"):
+        return str(default)
+    return "11" if isinstance(available, dict) and "11" in available else "10"
