@@ -133,6 +133,22 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
+class Errand:
+    """A text on its way to the rooms, whose sender still gets a receipt."""
+
+    event: str
+    """The id of the command's event; part of the outbox keys of the copies."""
+    by: str
+    asked_in: str
+    """The Matrix room in which it was asked, where the receipt goes."""
+    thread: str | None = None
+    number: int | None = None
+    """The one room that it is for; None: all."""
+    relays: str | None = None
+    """The id of a message to relay, whose content has still to be fetched."""
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """The breakout rooms of one main room and their life.
 
@@ -185,6 +201,7 @@ class Session:
     asked_at: Mapping[str, datetime] = field(default_factory=dict)
     """When each person last asked for help in this round (the cool-down)."""
     pending: Pending | None = None
+    errands: tuple[Errand, ...] = ()
     board: int = 0
     """Number of the newest board message; boards before it are not edited any more."""
     reminded: bool = False

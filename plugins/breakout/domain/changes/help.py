@@ -165,3 +165,11 @@ def broadcast(session: Session | None, number: int | None, *, event: str) -> Cha
     )
     notices = tuple(Broadcast(session.id, event, room.number) for room in made)
     return Change(session, Texted(made, unmade, absent), notices)
+
+
+def next_to_visit(session: Session | None, number: int | None) -> int:
+    """The room asked for, else (None) the one longest without a visit."""
+    session = require(session, "visit")
+    if number is not None:
+        return number
+    return min(session.open_rooms, key=lambda room: (room.visited_at is not None, room.visited_at, room.number)).number

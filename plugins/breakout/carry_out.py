@@ -1,0 +1,270 @@
+"""Carries out the steps of a plan through the ports, and notes what came of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import structlog
+
+from bot.errors import Permanent, Temporary
+from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ports import Blueprint, InitialState, Urgency
+from bot.plugin import Host, Unit
+from plugins.breakout import announce
+from plugins.breakout.config import BreakoutConfig
+from plugins.breakout.domain.change import Change
+from plugins.breakout.domain.changes.observed import invited, room_closed, room_made, unreachable
+from plugins.breakout.domain.desired import MARKER, RoomWish
+from plugins.breakout.domain.model import Phase, Session
+from plugins.breakout.domain.notices import Notice
+from plugins.breakout.domain.plan import Ban, Go, Invite, MakeRoom, Remove, SetState, Step, Unban
+from plugins.breakout.observe import look
+from plugins.breakout.scene import scene_of
+from plugins.breakout.store import Sessions
+
+log = structlog.get_logger(__name__)
+
+NOTED_AT_ONCE = 10
+"""Steps of one room whose outcome is noted in one transaction; a kill before it is mended by what sync shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A step for a session's room, or for the desk (no session)."""
+
+    main: RoomId
+    session: str | None
+    phase: Phase | None
+    """The session's when the step was planned: in another one, it is outdated."""
+    step: Step
+
+
+class OvertakenError(Exception):
+    """The session has moved on; what is left of the plan is outdated."""
+
+
+Note = Callable[[Session, Unit], Change[None]]
+"""What a step that was carried out changes on its session."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is to be noted of one step: room state that holds now, a change of the session, the desk's room."""
+
+    state: tuple[tuple[RoomId, str, str, dict[str, object], str], ...] = ()
+    note: Note | None = None
+    desk: str | None = None
+    gone: RoomId | None = None
+
+
+class CarryOut:
+    """Steps over different rooms go side by side, those of one room one after another."""
+
+    def __init__(self, host: Host, config: BreakoutConfig) -> None:
+        self._host, self._config = host, config
+        self._settings = config.settings()
+        self._alone: set[str] = set()
+        """Creation keys whose invitees let `createRoom` fail: these rooms are made without."""
+
+    async def stage(self, tasks: Sequence[Task]) -> None:
+        """Carry out the tasks of one stage; raises the longest wait where the homeserver asks for one."""
+        rooms = groupby(sorted(tasks, key=_place), key=_place)
+        results = await asyncio.gather(*(self._room(tuple(of_room)) for _, of_room in rooms), return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        for error in errors:
+            if not isinstance(error, Temporary | OvertakenError):
+                raise error
+        waits = [error for error in errors if isinstance(error, Temporary)]
+        if waits:
+            raise max(waits, key=lambda wait: wait.retry_after.total_seconds() if wait.retry_after else 0)
+
+    async def _room(self, tasks: Sequence[Task]) -> None:
+        """One room's tasks in order; what succeeded is noted even where a later one fails."""
+        done: list[Outcome] = []
+        try:
+            for task in tasks:
+                done.append(await self._carry_out(task))
+                if len(done) >= NOTED_AT_ONCE:
+                    await self._note(task, done)
+                    done = []
+        finally:
+            if done:
+                await self._note(tasks[0], done)
+
+    async def _note(self, task: Task, done: Sequence[Outcome]) -> None:
+        """Save what the outcomes change; raises `OvertakenError` where the session is in another phase by now."""
+        async with self._host.unit() as unit:
+            for outcome in done:
+                for room, type_, key, content, sender in outcome.state:
+                    await unit.rooms.assume(room, type_, key, content, sender)
+                if outcome.gone is not None:
+                    await unit.rooms.forget(outcome.gone)
+                    await unit.outbox.drop_room(outcome.gone)
+            overtaken = await self._note_session(unit, task, done)
+        if overtaken:
+            raise OvertakenError(task.session)
+
+    async def _note_session(self, unit: Unit, task: Task, done: Sequence[Outcome]) -> bool:
+        sessions = Sessions(unit.connection)
+        if task.session is None:
+            await self._note_desk(sessions, task.main, done)
+            return False
+        before = await sessions.of_id(task.session)
+        if before is None:
+            return True
+        session = before
+        notices: list[Notice] = []
+        for outcome in done:
+            if outcome.note is not None:
+                change = outcome.note(session, unit)
+                session = change.session
+                notices.extend(change.notices)
+        current = await sessions.get(task.main)
+        is_current = current is not None and current.id == session.id
+        if session != before:
+            session = await sessions.save(session, retired=not is_current)
+        if is_current:
+            await self._say(unit, task.main, session, notices)
+        return session.phase is not task.phase
+
+    async def _note_desk(self, sessions: Sessions, main: RoomId, done: Sequence[Outcome]) -> None:
+        desk = await sessions.desk(main)
+        for outcome in done:
+            if desk is None or outcome.desk is None:
+                continue
+            if outcome.gone:
+                desk = replace(desk, room=None, attempt=desk.attempt + 1)
+            else:
+                desk = replace(desk, room=outcome.desk)
+            await sessions.save_desk(desk)
+
+    async def _say(self, unit: Unit, main: RoomId, session: Session, notices: Sequence[Notice]) -> None:
+        hall = await look(unit, self._config, self._host.me, main)
+        desk = await Sessions(unit.connection).desk(main)
+        scene = await scene_of(unit, self._host, self._config, hall, desk, session)
+        await announce.announce(unit, scene, notices)
+        await announce.show_progress(unit, scene, self._host.limits.pace())
+
+    # --- the steps
+
+    async def _carry_out(self, task: Task) -> Outcome:
+        match task.step:
+            case MakeRoom() as step:
+                return await self._make(task, step)
+            case Invite() as step:
+                return await self._invite(step)
+            case Remove() as step:
+                act = self._host.homeserver.remove
+                return await self._take_out(step, act(RoomId(step.room_id), UserId(step.user), step.reason), "leave")
+            case Ban() as step:
+                act = self._host.homeserver.ban
+                return await self._take_out(step, act(RoomId(step.room_id), UserId(step.user), step.reason), "ban")
+            case Unban() as step:
+                await self._host.homeserver.unban(RoomId(step.room_id), UserId(step.user))
+                return self._member(step.room_id, step.user, "leave")
+            case SetState() as step:
+                return await self._set_state(step)
+            case Go() as step:
+                return await self._go(task, step)
+            case _:
+                raise TypeError(task.step)
+
+    async def _make(self, task: Task, step: MakeRoom) -> Outcome:
+        wish = step.wish
+        invite = () if wish.creation_key in self._alone else step.invite
+        blueprint = self._blueprint(wish, invite)
+        try:
+            room = await self._host.homeserver.create(blueprint, wish.creation_key)
+        except Permanent:
+            if not invite:
+                raise
+            # Somebody refuses invites, or is unknown: the room may exist without its id being told. If sync shows
+            # it, it is adopted; else it is made without invitees, who are then invited one by one.
+            self._alone.add(wish.creation_key)
+            raise Temporary("a room was refused with its invitees") from None
+        state = [
+            (room, "m.room.create", "", {"room_version": "11"}, self._host.me),
+            (room, "m.room.power_levels", "", dict(wish.power), self._host.me),
+            (room, "m.room.name", "", {"name": wish.texts.name}, self._host.me),
+            (room, "m.room.topic", "", {"topic": wish.texts.topic}, self._host.me),
+            *((room, entry.type, entry.state_key, dict(entry.content), self._host.me) for entry in blueprint.state),
+            *self._member(room, self._host.me, "join").state,
+        ]
+        for user in invite:
+            state += self._member(room, user, "invite").state
+        if task.session is None:
+            return Outcome(tuple(state), desk=room)
+
+        def note(session: Session, unit: Unit) -> Change[None]:
+            change = room_made(session, step.number, room)
+            notices = list(change.notices)
+            for user in invite:
+                change = invited(change.session, user, step.number, now=unit.now, settings=self._settings)
+                notices += change.notices
+            return Change(change.session, None, tuple(notices))
+
+        return Outcome(tuple(state), note)
+
+    def _blueprint(self, wish: RoomWish, invite: Sequence[str]) -> Blueprint:
+        return Blueprint(
+            name=wish.texts.name,
+            topic=wish.texts.topic,
+            power=wish.power,
+            state=(
+                InitialState("m.room.join_rules", wish.join_rules),
+                InitialState("m.room.history_visibility", {"history_visibility": wish.history_visibility}),
+                InitialState("m.room.guest_access", {"guest_access": "forbidden"}),
+                InitialState(MARKER, dict(wish.marker)),
+            ),
+            invite=tuple(UserId(user) for user in invite),
+        )
+
+    async def _invite(self, step: Invite) -> Outcome:
+        def note(session: Session, unit: Unit) -> Change[None]:
+            return invited(session, step.user, step.number, now=unit.now, settings=self._settings)
+
+        try:
+            await self._host.homeserver.invite(RoomId(step.room_id), UserId(step.user), step.reason)
+        except Permanent as refused:
+            problem = refused.message
+
+            def failed(session: Session, unit: Unit) -> Change[None]:
+                return unreachable(session, step.user, step.number, problem, now=unit.now, settings=self._settings)
+
+            return Outcome(note=failed)
+        return Outcome(self._member(step.room_id, step.user, "invite").state, note)
+
+    async def _take_out(self, step: Remove | Ban, call: Awaitable[None], membership: str) -> Outcome:
+        """Whom the homeserver does not let us remove (an admin of the room, say) stays; that is said in the log."""
+        try:
+            await call
+        except Permanent as refused:
+            log.warning("somebody could not be removed", room=step.room_id, why=refused.errcode)
+        return self._member(step.room_id, step.user, membership)
+
+    async def _set_state(self, step: SetState) -> Outcome:
+        room = RoomId(step.room_id)
+        try:
+            await self._host.homeserver.set_state(room, step.type, step.content, urgency=Urgency.LOCK)
+        except Permanent as refused:
+            log.warning("a room could not be changed", room=room, type=step.type, why=refused.errcode)
+        return Outcome(((room, step.type, "", dict(step.content), self._host.me),))
+
+    async def _go(self, task: Task, step: Go) -> Outcome:
+        room = RoomId(step.room_id)
+        await self._host.homeserver.leave(room)
+        if task.session is None:
+            return Outcome(desk="", gone=room)
+        return Outcome(note=lambda session, _unit: room_closed(session, step.number), gone=room)
+
+    def _member(self, room: str, user: str, membership: str) -> Outcome:
+        """What the room-state table says from now on of a person, until sync says more."""
+        row = (RoomId(room), "m.room.member", user, {"membership": membership}, self._host.me)
+        return Outcome((row,))
+
+
+def _place(task: Task) -> tuple[str, int]:
+    return task.session or "", task.step.number

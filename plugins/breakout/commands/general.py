@@ -1,0 +1,41 @@
+"""The next step, and help."""
+
+from __future__ import annotations
+
+from bot.commands.help import find, one, overview
+from bot.message.doc import Doc
+from bot.plugin import Call, Rest
+from plugins.breakout import views
+from plugins.breakout.commands.places import it
+from plugins.breakout.declaration import plugin
+from plugins.breakout.subject import Plug
+
+SECTION = "For everybody"
+
+
+def help_overview(call: Call[Plug]) -> Doc:
+    """The commands that the asker may run here."""
+    standing = call.standing
+    return overview(plugin.commands, standing.role, standing.place, call.state.host.prefix, views.say)
+
+
+@plugin.command("breakout", examples=("breakout",), section=SECTION)
+async def next_step(call: Call[Plug]) -> Doc:
+    """Says what you can do next."""
+    about = it(call)
+    return views.next_step(await about.scene(), about.asker, call.standing.role)
+
+
+@plugin.command(
+    "breakout help",
+    aliases=("breakout commands",),
+    usage=("", "start"),
+    examples=("breakout help", "breakout help start"),
+    section=SECTION,
+)
+async def show_help(call: Call[Plug], about: Rest = "") -> Doc:
+    """Lists the commands that you may run, or says all about one."""
+    if not about.strip():
+        return help_overview(call)
+    prefix = call.state.host.prefix
+    return one(find(plugin.commands, about, prefix), prefix, views.say)

@@ -1,0 +1,121 @@
+"""Help requests, from both sides, and visits."""
+
+from __future__ import annotations
+
+from bot.message.doc import Doc
+from bot.plugin import Call, Rest, Role
+from plugins.breakout import parsers, views
+from plugins.breakout.commands.general import help_overview
+from plugins.breakout.commands.places import ANYWHERE, IN_BREAKOUT, it, knowing
+from plugins.breakout.declaration import plugin
+from plugins.breakout.domain.changes import help as helping
+from plugins.breakout.subject import BREAKOUT, Plug
+
+SECTION = "Help requests"
+
+
+@plugin.command(
+    "breakout queue",
+    role=Role.MODERATOR,
+    where=ANYWHERE,
+    examples=("breakout queue",),
+    parse=knowing(parsers.nothing),
+    section=SECTION,
+)
+async def queue(call: Call[Plug], _: None) -> Doc:
+    """Lists who waits for help, the oldest first."""
+    about = it(call)
+    return views.queue(await about.scene(), helping.queue(about.session))
+
+
+@plugin.command(
+    "breakout claim",
+    role=Role.MODERATOR,
+    where=ANYWHERE,
+    usage=("3",),
+    examples=("breakout claim 2",),
+    parse=knowing(parsers.room("claim")),
+    section=SECTION,
+)
+async def claim(call: Call[Plug], number: int) -> Doc:
+    """Tells a room that you are coming, and gives you its link."""
+    about = it(call)
+    change = helping.claim(about.session, number, about.asker, now=call.unit.now)
+    return views.claimed(await about.settle(change), change.told)
+
+
+@plugin.command(
+    "breakout resolve",
+    role=Role.MODERATOR,
+    where=ANYWHERE,
+    usage=("3",),
+    examples=("breakout resolve 2",),
+    parse=knowing(parsers.room("resolve")),
+    section=SECTION,
+)
+async def resolve(call: Call[Plug], number: int) -> Doc:
+    """Closes a help request."""
+    about = it(call)
+    change = helping.resolve(about.session, number, about.asker)
+    return views.resolved(await about.settle(change), change.told)
+
+
+@plugin.command(
+    "breakout visit",
+    role=Role.MODERATOR,
+    where=ANYWHERE,
+    usage=("Alpha", "next"),
+    examples=("breakout visit 2", "breakout visit next"),
+    parse=knowing(parsers.room_or_next),
+    section=SECTION,
+)
+async def visit(call: Call[Plug], number: int | None) -> Doc:
+    """Gives you the link of a room; `next` is the one that nobody has visited for longest."""
+    about = it(call)
+    change = helping.visit(about.session, helping.next_to_visit(about.session, number), now=call.unit.now)
+    return views.visit(await about.settle(change), change.told)
+
+
+@plugin.command(
+    "help",
+    usage=("", "what you need", "cancel"),
+    examples=("help we are stuck", "help cancel"),
+    section=SECTION,
+)
+async def ask(call: Call[Plug], text: Rest = "") -> Doc | None:
+    """Asks a moderator to come to your breakout room; `help cancel` takes it back."""
+    about = it(call)
+    place = about.place
+    if place.kind != BREAKOUT or place.number is None or call.standing.role >= Role.MODERATOR:
+        return help_overview(call)
+    if text.strip().casefold() == "cancel":
+        withdrawn = helping.withdraw_help(about.session, place.number, about.asker)
+        return views.help_withdrawn(await about.settle(withdrawn), withdrawn.told)
+    change = helping.ask_help(
+        about.session, place.number, about.asker, text, now=call.unit.now, settings=call.state.settings
+    )
+    return views.help_asked(await about.settle(change), change.told)
+
+
+@plugin.command("back", where=IN_BREAKOUT, examples=("back",), section=SECTION)
+async def back(call: Call[Plug]) -> Doc:
+    """Gives you the link to the main room; your seat stays yours."""
+    from plugins.breakout.domain.changes.seats import go_back
+
+    about = it(call)
+    seat = about.session.seats.get(about.asker) if about.session else None
+    if seat is not None:
+        return views.back(await about.settle(go_back(about.session, about.asker)))
+    return views.back(await about.scene())
+
+
+@plugin.command("time", where=IN_BREAKOUT, examples=("time",), section=SECTION)
+async def time(call: Call[Plug]) -> Doc:
+    """Says how much time is left."""
+    return views.time_left(await it(call).scene())
+
+
+@plugin.command("commands", where=IN_BREAKOUT, examples=("commands",), section=SECTION)
+async def commands(call: Call[Plug]) -> Doc:
+    """Lists what you can type here."""
+    return help_overview(call)

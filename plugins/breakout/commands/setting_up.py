@@ -1,0 +1,188 @@
+"""Setting up rooms, and finding out who is here."""
+
+from __future__ import annotations
+
+import secrets
+from random import SystemRandom
+
+from bot.message.doc import Doc
+from bot.plugin import Call, Role, Tick
+from plugins.breakout import parsers, views
+from plugins.breakout.announce import ask_who_is_here
+from plugins.breakout.commands.places import ANYWHERE, OUTSIDE, it, knowing
+from plugins.breakout.declaration import plugin
+from plugins.breakout.domain.changes import rooms, setup
+from plugins.breakout.domain.changes.setup import Layout
+from plugins.breakout.domain.estimate import seconds_to_start
+from plugins.breakout.domain.refusals import NoSession
+from plugins.breakout.store import Desk, Sessions
+from plugins.breakout.subject import Plug
+
+SECTION = "Set up"
+chance = SystemRandom()
+
+
+def new_id() -> str:
+    """The id of a new session: short, since it is part of keys that people may see in logs."""
+    return secrets.token_hex(4)
+
+
+@plugin.command(
+    "breakout setup",
+    aliases=("breakout create", "breakout set up"),
+    role=Role.MODERATOR,
+    where=OUTSIDE,
+    usage=("4", "Team Alpha, Team Beta", "groups of 4", "4 choose max 8", "4 here"),
+    examples=(
+        "breakout setup 4",
+        "breakout setup Team Alpha, Team Beta",
+        "breakout setup groups of 4",
+        "breakout setup 3 choose",
+        "breakout setup 5 here",
+    ),
+    parse=knowing(parsers.setup),
+    section=SECTION,
+)
+async def set_up(call: Call[Plug], layout: Layout) -> Doc:
+    """Plans the rooms and deals the seats; nobody is invited before `start`.
+
+    Say how many rooms, their names with commas between them, or how many people to a group. Add `manual` to seat
+    people yourself, `choose` to let them choose, `here` to seat only those who are here, `everyone` to seat
+    moderators too. With `manual`, lines below such as `Team Alpha: @ann @bob` are the whole plan.
+    """
+    about = it(call)
+    change = setup.set_up(
+        about.session,
+        layout,
+        main=about.hall.id,
+        session_id=new_id(),
+        by=about.asker,
+        people=about.hall.people,
+        settings=call.state.settings,
+        rng=chance,
+    )
+    sessions = Sessions(call.unit.connection)
+    desk = about.desk or Desk(about.hall.id)
+    if not desk.wanted or about.desk is None:
+        await sessions.save_desk(Desk(desk.main, desk.room, desk.attempt, wanted=True))
+    scene = await about.settle(change, fresh_board=True)
+    pace = call.state.host.limits.pace()
+    seconds = seconds_to_start(
+        change.session,
+        seconds_per_request=pace.seconds_per_request,
+        per_second=pace.per_second,
+        burst_left=pace.burst_left,
+    )
+    return views.set_up(scene, change.told, seconds)
+
+
+@plugin.command(
+    "breakout checkin",
+    aliases=("breakout check in", "breakout check-in", "breakout who is here"),
+    role=Role.MODERATOR,
+    where=OUTSIDE,
+    examples=("breakout checkin",),
+    parse=knowing(parsers.nothing),
+    section=SECTION,
+)
+async def check_in(call: Call[Plug], _: None) -> Tick:
+    """Asks in the main room who is here; people tap ✋, and `setup 4 here` seats only them."""
+    about = it(call)
+    change = setup.check_in(about.session, main=about.hall.id, session_id=new_id(), by=about.asker)
+    scene = await about.settle(change)
+    await ask_who_is_here(call.unit, scene, call.message.event_id)
+    return Tick()
+
+
+@plugin.command(
+    "breakout add",
+    role=Role.MODERATOR,
+    where=ANYWHERE,
+    usage=("Team Gamma",),
+    examples=("breakout add Team Gamma",),
+    parse=knowing(parsers.add),
+    section=SECTION,
+)
+async def add(call: Call[Plug], asked: parsers.AddRooms | parsers.Assign) -> Doc:
+    """Adds a room, also while the session runs."""
+    from plugins.breakout.commands.seating import assign
+
+    if isinstance(asked, parsers.Assign):
+        return await assign(call, asked)
+    about = it(call)
+    change = rooms.add_rooms(about.session, asked.names, settings=call.state.settings)
+    return views.rooms_added(await about.settle(change), change.told)
+
+
+@plugin.command(
+    "breakout remove",
+    role=Role.MODERATOR,
+    where=ANYWHERE,
+    usage=("Gamma",),
+    examples=("breakout remove 2",),
+    parse=knowing(parsers.remove),
+    section=SECTION,
+)
+async def remove(call: Call[Plug], asked: parsers.RemoveRoom | parsers.Unassign) -> Doc:
+    """Removes a room; its people lose their seats and are told."""
+    from plugins.breakout.commands.seating import unassign
+
+    if isinstance(asked, parsers.Unassign):
+        return await unassign(call, asked)
+    about = it(call)
+    change = rooms.remove_room(about.session, asked.number, now=call.unit.now)
+    return views.room_removed(await about.settle(change), change.told)
+
+
+@plugin.command(
+    "breakout rename",
+    role=Role.MODERATOR,
+    where=ANYWHERE,
+    usage=("Gamma to Delta",),
+    examples=("breakout rename 2 to Team Delta",),
+    parse=knowing(parsers.rename),
+    section=SECTION,
+)
+async def rename(call: Call[Plug], asked: parsers.Rename) -> Doc:
+    """Gives a room another name."""
+    about = it(call)
+    change = rooms.rename_room(about.session, asked.number, asked.name)
+    return views.room_renamed(await about.settle(change), change.told)
+
+
+@plugin.command(
+    "breakout task",
+    role=Role.MODERATOR,
+    where=ANYWHERE,
+    usage=("all Discuss …", "Alpha Discuss …"),
+    examples=("breakout task all Discuss chapter 3", "breakout task 1 Read page 12"),
+    parse=knowing(parsers.room_text("task")),
+    section=SECTION,
+)
+async def task(call: Call[Plug], asked: parsers.RoomText) -> Doc:
+    """Sets the task of a room, or of all: it stands in the topic and in the welcome."""
+    about = it(call)
+    change = rooms.set_task(about.session, asked.number, asked.text.plain, now=call.unit.now)
+    return views.task_changed(await about.settle(change), change.told)
+
+
+@plugin.command(
+    "breakout status",
+    aliases=("breakout board", "breakout list", "breakout who"),
+    role=Role.MODERATOR,
+    where=ANYWHERE,
+    usage=("", "Alpha"),
+    examples=("breakout status", "breakout status 2"),
+    parse=knowing(parsers.room_or_nothing("status")),
+    section=SECTION,
+)
+async def status(call: Call[Plug], number: int | None) -> Doc | None:
+    """Shows who is where on a fresh board; with a room, its people."""
+    about = it(call)
+    session = about.session
+    if session is None or not session.open_rooms:
+        raise NoSession("status")
+    scene = await about.scene()
+    if number is not None:
+        return views.status_of_room(scene, number)
+    return views.board(scene)

@@ -1,0 +1,38 @@
+"""What may need a yes first: starting and deleting, typed or tapped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from bot.matrix.ids import EventId, RoomId
+from bot.matrix.ports import Urgency
+from plugins.breakout import views
+from plugins.breakout.domain.change import Change
+from plugins.breakout.domain.changes.running import ConfirmAsked, SessionDeleted, Started
+from plugins.breakout.keys import Control
+from plugins.breakout.store import Sessions
+from plugins.breakout.subject import Subject
+
+
+def question_key(event: EventId) -> str:
+    """The outbox key of the question that the command or tap `event` brings up."""
+    return f"{Control.CONFIRM}:{event}"
+
+
+async def decide(
+    about: Subject, change: Change[Any], *, room: RoomId, event: EventId, thread: EventId | None, reply: bool = True
+) -> None:
+    """Settle a start, a deletion or the question before it, and say it in `room`, in answer to `event`."""
+    if isinstance(change.told, SessionDeleted) and about.desk is not None:
+        await Sessions(about.unit.connection).save_desk(replace(about.desk, wanted=False))
+    scene = await about.settle(change, fresh_board=isinstance(change.told, Started))
+    asks = isinstance(change.told, ConfirmAsked)
+    await about.unit.outbox.say(
+        question_key(event) if asks else f"reply:{event}",
+        room,
+        views.decided(scene, change.told),
+        urgency=Urgency.ANSWER,
+        reply_to=event if reply else None,
+        thread=thread,
+    )

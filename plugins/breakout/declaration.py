@@ -1,0 +1,60 @@
+"""The plugin's declaration, to which commands and events add themselves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from bot.message.doc import Doc
+from bot.plugin import Host, Plugin, Unit
+from plugins.breakout import subject
+from plugins.breakout.config import BreakoutConfig
+from plugins.breakout.controller import Controller
+from plugins.breakout.store import Sessions
+from plugins.breakout.subject import Plug
+from plugins.breakout.views import explain
+
+NAME = "breakout"
+
+
+@asynccontextmanager
+async def lifespan(host: Host) -> AsyncIterator[Plug]:
+    """The plugin while it runs: nothing to open, nothing to close."""
+    yield Plug(host, host.config, host.config.settings(), Controller(host, host.config).converge)
+
+
+def names(config: BreakoutConfig) -> Mapping[str, str]:
+    """The first words by which commands are typed besides the declared one."""
+    return {name: NAME for name in config.names if name != NAME}
+
+
+def refusal(error: Exception, state: Plug) -> Doc | None:
+    """The sentence of a refusal of the rules."""
+    return explain(error, f"{state.host.prefix}{state.config.names[0]}")
+
+
+async def start_keys(state: Plug, unit: Unit) -> Sequence[str]:
+    """The main rooms for which something may be left to do."""
+    del state
+    return await Sessions(unit.connection).mains()
+
+
+plugin: Plugin[Plug] = Plugin(
+    NAME,
+    "Splits a room into breakout rooms and brings everybody back.",
+    BreakoutConfig,
+    lifespan,
+    names=names,
+    standing=subject.standing,
+    subject=subject.subject,
+    explain=refusal,
+    migrations="plugins.breakout.migrations",
+    start_keys=start_keys,
+)
+
+
+@plugin.reconciler
+async def converge(state: Plug, key: str) -> datetime | None:
+    """Make the rooms of the main room `key` what they should be."""
+    return await state.converge(key)

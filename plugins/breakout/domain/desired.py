@@ -1,0 +1,232 @@
+"""What should be on the homeserver, given the session and who is in the main room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Session
+
+MARKER = "org.breakoutbot.room"
+"""The type of the state event that says of a room whose it is; ids only, since every member can read it."""
+
+DESK = 0
+"""The desk's number among the rooms of a main room."""
+
+Content = Mapping[str, Any]
+
+_BOT, _MODERATOR, _PARTICIPANT = 100, 50, 0
+_ONLY_THE_BOT = (
+    "m.room.name",
+    "m.room.topic",
+    "m.room.avatar",
+    "m.room.canonical_alias",
+    "m.room.join_rules",
+    "m.room.power_levels",
+    "m.room.encryption",
+    "m.room.history_visibility",
+    "m.room.guest_access",
+    "m.room.server_acl",
+    "m.room.tombstone",
+    MARKER,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One person's membership of a room, and whether they caused it themselves."""
+
+    membership: str
+    by_self: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRoom:
+    """A room as it is."""
+
+    members: Mapping[str, Member]
+    power: Content
+    join_rules: Content
+    name: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The rooms of a main room as they are, by number; missing where there is none that we are in."""
+
+    rooms: Mapping[int, SeenRoom] = field(default_factory=dict)
+    told_closed: frozenset[int] = frozenset()
+    """The rooms whose closing message was sent (or never will be): only then people are removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The words of one room, in the language of its people."""
+
+    name: str
+    topic: str
+    invite: str
+    remove: str
+
+
+@dataclass(frozen=True, slots=True)
+class MainRoom:
+    """What the main room says about people."""
+
+    id: str
+    bot: str
+    moderators: frozenset[str]
+    banned: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the settings say about rooms."""
+
+    call_types: tuple[str, ...] = ("org.matrix.msc3401.call.member", "m.call.member")
+    history_visibility: str = "invited"
+
+
+@dataclass(frozen=True, slots=True)
+class RoomWish:
+    """One room as it should be."""
+
+    number: int
+    room_id: str | None
+    creation_key: str
+    texts: Texts
+    power: Content
+    join_rules: Content
+    marker: Content
+    history_visibility: str
+    invite: tuple[str, ...] = ()
+    """Who waits for an invite."""
+    may_stay: frozenset[str] = frozenset()
+    """Who may be in it or hold an invite, besides those to invite."""
+    banned: frozenset[str] = frozenset()
+    closing: bool = False
+    """People are removed only after the closing message."""
+    goes: bool = False
+    """The bot leaves it when everybody is out."""
+    locked: bool = False
+
+
+def power_levels(bot: str, moderators: Iterable[str], options: Options, *, locked: bool) -> Content:
+    """The full `m.room.power_levels`; locking raises what participants may send, calls too.
+
+    The creator of a version-12 room must not be listed: the homeserver port leaves it out there.
+    """
+    talk = _MODERATOR if locked else _PARTICIPANT
+    return {
+        "users": {bot: _BOT, **dict.fromkeys(sorted(moderators), _MODERATOR)},
+        "users_default": _PARTICIPANT,
+        "events": {**dict.fromkeys(_ONLY_THE_BOT, _BOT), **dict.fromkeys(options.call_types, talk)},
+        "events_default": talk,
+        "state_default": _MODERATOR,
+        "invite": _MODERATOR,
+        "kick": _MODERATOR,
+        "ban": _MODERATOR,
+        "redact": _MODERATOR,
+        "notifications": {"room": _MODERATOR},
+    }
+
+
+def restricted_to(*rooms: str | None) -> Content:
+    """A join rule that lets members of these rooms in; `invite` where there is none."""
+    allow = [{"type": "m.room_membership", "room_id": room} for room in rooms if room]
+    return {"join_rule": "restricted", "allow": allow} if allow else {"join_rule": "invite"}
+
+
+def creation_key(session: Session, room: Room) -> str:
+    """Unique to this attempt of making this room."""
+    return f"{session.id}-{room.number}-{room.attempt}"
+
+
+def desired(
+    session: Session,
+    main: MainRoom,
+    desk: str | None,
+    texts: Mapping[int, Texts],
+    options: Options,
+) -> tuple[RoomWish, ...]:
+    """Each breakout room as it should be; rooms that are not to be made and do not exist are left out.
+
+    `desk` is the room id of the desk, `texts` has the words of each room by its number.
+    """
+    wishes = []
+    for room in session.rooms:
+        if room.closed:
+            continue
+        wanted = session.phase in (Phase.RUNNING, Phase.CLOSING) and not room.removed
+        if room.room_id is None and not wanted:
+            continue
+        wishes.append(_wish(session, room, main, desk, texts[room.number], options))
+    return tuple(wishes)
+
+
+def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts: Texts, options: Options) -> RoomWish:
+    is_open = session.phase in (Phase.RUNNING, Phase.CLOSING) and not room.removed
+    goes = room.removed or session.phase is Phase.DELETED
+    walk_in = session.mode is Mode.CHOOSE and is_open
+    locked = not is_open
+    return RoomWish(
+        number=room.number,
+        room_id=room.room_id,
+        creation_key=creation_key(session, room),
+        texts=texts,
+        power=power_levels(main.bot, main.moderators, options, locked=locked),
+        join_rules=restricted_to(desk, main.id if walk_in else None),
+        marker=_marker(main.id, creation_key(session, room), session.id, room.number),
+        history_visibility=options.history_visibility,
+        invite=_to_invite(session, room) if is_open and session.phase is Phase.RUNNING else (),
+        may_stay=frozenset({main.bot}) if goes else _may_stay(session, room, main, is_open=is_open),
+        banned=main.banned if is_open else frozenset(),
+        closing=session.phase is Phase.ENDED and not room.removed,
+        goes=goes,
+        locked=locked,
+    )
+
+
+def _to_invite(session: Session, room: Room) -> tuple[str, ...]:
+    return tuple(
+        seat.user
+        for seat in session.people_of(room.number)
+        if seat.presence is Presence.ASSIGNED and seat.user not in session.passed
+    )
+
+
+def _may_stay(session: Session, room: Room, main: MainRoom, *, is_open: bool) -> frozenset[str]:
+    """Moderators always; while it is open, those whose seat it is or was until they have moved."""
+    seated = (
+        seat.user
+        for seat in session.seats.values()
+        if room.number in (seat.room, seat.moved_from) and seat.user not in session.passed
+    )
+    return frozenset({main.bot, *main.moderators, *(seated if is_open else ())})
+
+
+def desk_wish(
+    room_id: str | None, key: str, main: MainRoom, texts: Texts, options: Options, *, wanted: bool
+) -> RoomWish:
+    """The desk as it should be: the moderators' room, or going."""
+    levels = power_levels(main.bot, main.moderators, options, locked=False)
+    return RoomWish(
+        number=DESK,
+        room_id=room_id,
+        creation_key=key,
+        texts=texts,
+        power=levels,
+        join_rules={"join_rule": "invite"},
+        marker=_marker(main.id, key, None, DESK),
+        history_visibility="shared",
+        invite=tuple(sorted(main.moderators)) if wanted else (),
+        may_stay=frozenset({main.bot, *(main.moderators if wanted else ())}),
+        goes=not wanted,
+    )
+
+
+def _marker(main: str, key: str, session: str | None, number: int) -> Content:
+    return MappingProxyType({"main": main, "session": session, "room": number, "key": key})

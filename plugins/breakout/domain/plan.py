@@ -1,0 +1,175 @@
+"""What must still happen, given what should be and what is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from plugins.breakout.domain.desired import DESK, Content, Observed, RoomWish, SeenRoom
+
+MOST_AT_CREATION = 10
+"""Synapse refuses more invites in one `createRoom`."""
+
+INSIDE = ("join", "invite", "knock")
+
+
+class Stage(IntEnum):
+    """What comes first, over all rooms: a stage begins when the one before is through."""
+
+    LOCK = 0
+    MAKE = 1
+    """Rooms are made and people invited, one room after another, so that some can begin."""
+    SHAPE = 2
+    """Names, topics, unlocking."""
+    REMOVE = 3
+    GO = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change on the homeserver, harmless if done twice."""
+
+    number: int
+    """The room's; `desired.DESK` for the desk."""
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class MakeRoom(Step):
+    """Create the room with everything that it should be, and these invitees."""
+
+    wish: RoomWish
+    invite: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetState(Step):
+    """Change one state event."""
+
+    room_id: str
+    type: str
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Invite(Step):
+    """Invite a person; an invite that is out already is the same one."""
+
+    room_id: str
+    user: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove(Step):
+    """Remove a person, or withdraw the invite."""
+
+    room_id: str
+    user: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ban(Step):
+    """Ban a person who is banned from the main room."""
+
+    room_id: str
+    user: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unban(Step):
+    """Take a ban back that the main room took back."""
+
+    room_id: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Go(Step):
+    """The bot leaves and forgets the room."""
+
+    room_id: str
+
+
+def plan(wishes: Sequence[RoomWish], observed: Observed, *, own_server: str) -> tuple[Step, ...]:
+    """The steps that are left, in the order of their stages; none where all is as it should be.
+
+    A room that exists and that we do not see (yet) is left alone.
+    """
+    steps = [step for wish in wishes for step in _of_room(wish, observed, own_server)]
+    return tuple(sorted(steps, key=lambda step: step.stage))
+
+
+def _of_room(wish: RoomWish, observed: Observed, own_server: str) -> Iterator[Step]:
+    if wish.room_id is None:
+        if not wish.goes:
+            yield _make(wish, own_server)
+        return
+    seen = observed.rooms.get(wish.number)
+    if seen is None:
+        return
+    yield from _states(wish, wish.room_id, seen)
+    yield from _invites(wish, wish.room_id, seen)
+    if wish.closing and wish.number not in observed.told_closed:
+        return
+    out = tuple(_removals(wish, wish.room_id, seen))
+    yield from out
+    if wish.goes:
+        yield Go(wish.number, Stage.GO, wish.room_id)
+
+
+def _make(wish: RoomWish, own_server: str) -> Step:
+    """Remote users are invited one by one: a failing invite would fail the whole call, though the room exists."""
+    local = [user for user in wish.invite if user.partition(":")[2] == own_server]
+    return MakeRoom(wish.number, Stage.MAKE, wish, tuple(local[:MOST_AT_CREATION]))
+
+
+def _states(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:
+    if not same_power(seen.power, wish.power):
+        stage = Stage.LOCK if wish.locked else Stage.SHAPE
+        yield SetState(wish.number, stage, room_id, "m.room.power_levels", wish.power)
+    if seen.join_rules != wish.join_rules:
+        yield SetState(wish.number, Stage.LOCK, room_id, "m.room.join_rules", wish.join_rules)
+    if wish.goes:
+        return
+    if seen.name != wish.texts.name:
+        yield SetState(wish.number, Stage.SHAPE, room_id, "m.room.name", {"name": wish.texts.name})
+    if seen.topic != wish.texts.topic:
+        yield SetState(wish.number, Stage.SHAPE, room_id, "m.room.topic", {"topic": wish.texts.topic})
+
+
+def same_power(seen: Content, wanted: Content) -> bool:
+    """Whether the levels are as wanted, whether the room's version lists its creator or not."""
+    return _without_bot(seen) == _without_bot(wanted)
+
+
+def _without_bot(levels: Content) -> Mapping[str, object]:
+    users = levels.get("users", {})
+    below = {user: level for user, level in users.items() if level < 100} if isinstance(users, Mapping) else {}  # noqa: PLR2004
+    return {**levels, "users": below}
+
+
+def _invites(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:
+    for user in wish.invite:
+        member = seen.members.get(user)
+        if member is not None and member.membership in INSIDE:
+            continue
+        if wish.number == DESK and member is not None and member.by_self:
+            continue  # a moderator who left the desk knows why
+        if user in wish.banned:
+            continue
+        if member is not None and member.membership == "ban":
+            yield Unban(wish.number, Stage.MAKE, room_id, user)
+        yield Invite(wish.number, Stage.MAKE, room_id, user, wish.texts.invite)
+
+
+def _removals(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:
+    wanted = {*wish.invite, *wish.may_stay}
+    for user, member in seen.members.items():
+        if user in wish.banned and member.membership in INSIDE:
+            yield Ban(wish.number, Stage.REMOVE, room_id, user, wish.texts.remove)
+        elif member.membership in INSIDE and user not in wanted:
+            yield Remove(wish.number, Stage.REMOVE, room_id, user, wish.texts.remove)

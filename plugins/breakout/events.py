@@ -1,0 +1,271 @@
+"""What happens in the rooms without a command: people come and go, roles change, reactions are tapped."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from random import SystemRandom
+from typing import Any
+
+from bot.commands.refusals import HostRefusal
+from bot.matrix.events import Departed, Message, Reaction, StateChange, Unreadable
+
+from bot.matrix.ports import Urgency
+from bot.matrix.power import Power
+from bot.plugin import Joined, ReactionAdded, ReactionRemoved, Role, Unit
+from plugins.breakout import views
+from plugins.breakout.deciding import decide, question_key
+from plugins.breakout.declaration import plugin
+from plugins.breakout.domain.change import Change
+from plugins.breakout.domain.changes import help as helping
+from plugins.breakout.domain.changes import people, seats, setup
+from plugins.breakout.domain.changes.observed import membership, room_closed, room_lost
+from plugins.breakout.domain.changes.running import confirm, end, extend, start
+from plugins.breakout.domain.model import Phase, Presence, Session
+from plugins.breakout.domain.refusals import Refusal
+from plugins.breakout.keys import EXTENSION, Control, Offer, offer_of
+
+from plugins.breakout.store import Sessions
+from plugins.breakout.subject import BREAKOUT, MAIN, Place, Plug, Subject, place_of, role_of, subject_of
+
+chance = SystemRandom()
+
+
+# --- people come and go
+
+
+@plugin.on(StateChange)
+async def state_changed(state: Plug, unit: Unit, event: StateChange) -> None:
+    """Members and power of the main room and of its rooms; everything else is the reconciler's to see."""
+    place = await place_of(unit, event.room)
+    it = await subject_of(state, unit, event.room, event.sender)
+    if it.session is None and it.desk is None:
+        return
+    if place.kind == MAIN and it.session is not None:
+        if event.type == "m.room.member":
+            await _main_member(it, event)
+        elif event.type == "m.room.power_levels":
+            await _main_power(it, event)
+    elif place.kind == BREAKOUT and event.type == "m.room.member":
+        await _breakout_member(it, place, event)
+    unit.wake(place.main)
+
+
+async def _main_member(it: Subject, event: StateChange) -> None:
+    after, before = event.content.get("membership"), (event.before or {}).get("membership")
+    session = it.session
+    if session is None or session.phase is Phase.DELETED or after == before:
+        return
+    if after == "join":
+        person = it.hall.person(event.state_key)
+        if person is not None:
+            await it.settle(
+                people.joined_main(session, person, people=it.hall.people, now=it.unit.now, settings=it.plug.settings)
+            )
+    elif before == "join":
+        await it.settle(people.left_main(session, event.state_key))
+
+
+async def _main_power(it: Subject, event: StateChange) -> None:
+    """Compare who was a moderator with who is one."""
+    create = await it.unit.rooms.content(it.hall.id, "m.room.create") or {}
+    before = Power.of(event.before, create, "")
+    line = it.plug.config.moderator_power_level
+    for person in it.hall.people:
+        if it.session is None or it.session.phase is Phase.DELETED:
+            return
+        was = before.level(person.user) >= line
+        change: Change[None] | None = None
+        if person.moderator and not was:
+            change = people.promoted(it.session, person.user, now=it.unit.now)
+        elif was and not person.moderator:
+            change = people.demoted(
+                it.session, person, people=it.hall.people, now=it.unit.now, settings=it.plug.settings
+            )
+        if change is not None and change.session != it.session:
+            await it.settle(change)
+            it = replace(it, session=await Sessions(it.unit.connection).get(it.hall.id))
+
+
+async def _breakout_member(it: Subject, place: Place, event: StateChange) -> None:
+    session = it.session
+    if session is None or session.id != place.session or place.number is None:
+        return
+    user = event.state_key
+    change = membership(
+        session,
+        place.number,
+        user,
+        before=_text((event.before or {}).get("membership")),
+        after=_text(event.content.get("membership")) or "leave",
+        by_self=event.sender == user,
+        by_bot=event.sender == it.plug.host.me,
+        moderator=user in it.hall.moderators,
+        now=it.unit.now,
+        capacity=people.capacity(session, it.hall.people),
+    )
+    if change.session != session or change.notices:
+        await it.settle(change)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+@plugin.on(Message)
+async def said(state: Plug, unit: Unit, message: Message) -> None:
+    """A moderator who writes in a breakout room has come; somebody who writes there is back in it."""
+    place = await place_of(unit, message.room)
+    if place.kind != BREAKOUT or place.number is None:
+        return
+    it = await subject_of(state, unit, message.room, message.sender)
+    session = it.session
+    if session is None or session.id != place.session:
+        return
+    seat = session.seats.get(message.sender)
+    if message.sender in it.hall.moderators:
+        change = helping.moderator_wrote(session, place.number, message.sender, now=unit.now)
+    elif seat is not None and seat.presence is Presence.IN_MAIN:
+        change = seats.came_back(session, message.sender)
+    else:
+        return
+    if change.session != session:
+        await it.settle(change)
+
+
+@plugin.on(Joined)
+async def arrived(state: Plug, unit: Unit, event: Joined) -> None:
+    """Greet a new main room with the first command; say so where it cannot be read."""
+    prefix = f"{state.host.prefix}{state.config.names[0]}"
+    said = views.cannot_read() if event.encrypted else views.greeting(prefix)
+    await unit.outbox.say(f"greeting:{event.room}", event.room, said)
+
+
+@plugin.on(Unreadable)
+async def unreadable(state: Plug, unit: Unit, event: Unreadable) -> None:
+    """In an encrypted room the bot says once that it cannot read it."""
+    del state
+    await unit.outbox.say(f"unreadable:{event.room}", event.room, views.cannot_read())
+
+
+@plugin.on(Departed)
+async def departed(state: Plug, unit: Unit, event: Departed) -> None:
+    """The bot is out of a room: of its own will a breakout room is closed, else it is made anew."""
+    sessions = Sessions(unit.connection)
+    for main in await sessions.mains():
+        desk = await sessions.desk(main)
+        if desk is not None and desk.room == event.room:
+            await sessions.save_desk(replace(desk, room=None, attempt=desk.attempt + 1))
+            unit.wake(main)
+        session = await sessions.get(main)
+        former = await sessions.retired(main)
+        for known in [*([session] if session else []), *former]:
+            for room in known.rooms:
+                if room.room_id == event.room and not room.closed:
+                    gone = room_closed if event.by is None else None
+                    change = gone(known, room.number) if gone else room_lost(known, room.number, event.room)
+                    await sessions.save(change.session, retired=known is not session)
+                    unit.wake(main)
+    del state
+
+
+# --- reactions
+
+
+@plugin.on(ReactionAdded)
+async def reacted(state: Plug, unit: Unit, event: ReactionAdded) -> None:
+    """A tap on something that the bot offered; refusals are said where words are needed."""
+    offer = offer_of(event.key)
+    if offer is None:
+        return
+    reaction = event.reaction
+    it = await subject_of(state, unit, reaction.room, reaction.sender)
+    role = await role_of(state, unit, it.place.main, reaction.sender)
+    is_member = it.hall.person(reaction.sender) is not None
+    if not is_member:
+        return
+    try:
+        await _tapped(it, offer, reaction, role)
+    except (Refusal, HostRefusal) as error:
+        said = views.explain(error, f"{state.host.prefix}{state.config.names[0]}")
+        if said is not None:
+            key = f"refused:{reaction.event_id}"
+            await unit.outbox.say(key, reaction.room, said, urgency=Urgency.ANSWER)
+
+
+async def _tapped(it: Subject, offer: Offer, reaction: Reaction, role: Role) -> None:
+    session, now, settings, key = it.session, it.unit.now, it.plug.settings, reaction.key
+    if session is None:
+        return
+    number = _digit(key)
+    match offer.control, key:
+        case Control.CHECK_IN, "✋":
+            await it.settle(setup.tap(session, it.asker))
+        case Control.BOARD, _ if number is not None:
+            await it.settle(seats.choose(session, it.asker, number, people=it.hall.people))
+        case Control.STARTED, "🔁":
+            await it.settle(seats.rejoin(session, it.asker, people=it.hall.people, now=now, settings=settings))
+        case Control.WELCOME, "🙋" if it.place.number is not None:
+            await it.settle(helping.ask_help(session, it.place.number, it.asker, "", now=now, settings=settings))
+        case _ if role >= Role.MODERATOR:
+            await _moderator_tapped(it, session, offer, reaction)
+
+
+async def _moderator_tapped(it: Subject, session: Session, offer: Offer, reaction: Reaction) -> None:
+    now, settings, by, key = it.unit.now, it.plug.settings, it.asker, reaction.key
+    number = _digit(key)
+    match offer.control, key:
+        case Control.CONFIRM, "✅":
+            change = confirm(
+                session, by=by, people=it.hall.people, now=now, settings=settings, rng=chance, key=offer.key
+            )
+            await decide(it, change, room=reaction.room, event=reaction.event_id, thread=None, reply=False)
+        case Control.HELP, "👀" if offer.room is not None:
+            await it.settle(helping.claim(session, offer.room, by, now=now))
+        case Control.HELP, "✅" if offer.room is not None:
+            await it.settle(helping.resolve(session, offer.room, by))
+        case Control.DESK_BOARD, "▶":
+            question = question_key(reaction.event_id)
+            started = start(session, by=by, people=it.hall.people, now=now, settings=settings, rng=chance, key=question)
+            await decide(it, started, room=reaction.room, event=reaction.event_id, thread=None, reply=False)
+        case Control.DESK_BOARD, "➕":
+            await it.settle(extend(session, EXTENSION, now=now, settings=settings))
+        case Control.DESK_BOARD, "⏹":
+            await it.settle(end(session, by=by, now=now, settings=settings))
+        case Control.LATE, _ if number is not None and offer.user is not None:
+            await it.settle(seats.assign(session, [(offer.user, number)], people=it.hall.people))
+        case _:
+            return
+
+
+@plugin.on(ReactionRemoved)
+async def reaction_taken_back(state: Plug, unit: Unit, event: ReactionRemoved) -> None:
+    """Taking a tap back takes its effect back, where somebody takes back their own."""
+    offer = offer_of(event.key)
+    reaction = event.reaction
+    if offer is None or event.by != reaction.sender:
+        return
+    it = await subject_of(state, unit, reaction.room, reaction.sender)
+    if it.session is None:
+        return
+    number = _digit(reaction.key)
+    try:
+        match offer.control, reaction.key:
+            case Control.CHECK_IN, "✋":
+                await it.settle(setup.untap(it.session, it.asker))
+            case Control.BOARD, _ if number is not None:
+                await it.settle(seats.unchoose(it.session, it.asker, number))
+            case Control.HELP, "👀" if offer.room is not None:
+                await it.settle(helping.unclaim(it.session, offer.room, it.asker, now=unit.now))
+            case Control.WELCOME, "🙋" if it.place.number is not None:
+                await it.settle(helping.withdraw_help(it.session, it.place.number, it.asker))
+    except Refusal:
+        return  # there is nothing (any more) to take back
+
+
+def _digit(key: str) -> int | None:
+    """The number of a keycap: `3⃣`, or 🔟."""
+    if key == "🔟":
+        return 10
+    found = re.fullmatch(r"([1-9])\u20e3?", key)
+    return int(found[1]) if found else None

@@ -1,0 +1,51 @@
+"""The outbox keys of the messages whose reactions do something, and what each of them offers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+EXTENSION = timedelta(minutes=5)
+"""What ➕ grants."""
+
+
+class Control(StrEnum):
+    """What a message offers; the first part of its outbox key."""
+
+    CHECK_IN = "check-in"
+    BOARD = "board"
+    DESK_BOARD = "desk-board"
+    STARTED = "started"
+    WELCOME = "welcome"
+    CONFIRM = "confirm"
+    HELP = "help"
+    HELP_REMINDED = "help-reminded"
+    LATE = "late-asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A message to which people react."""
+
+    control: Control
+    key: str
+    room: int | None = None
+    """The breakout room that a help request is about."""
+    user: str | None = None
+    """The person whom the moderators were asked about."""
+
+
+def offer_of(key: str) -> Offer | None:
+    """What the message of this outbox key offers; None for one without controls."""
+    head, _, rest = key.partition(":")
+    try:
+        control = Control(head)
+    except ValueError:
+        return None
+    parts = rest.split(":")
+    if control in (Control.HELP, Control.HELP_REMINDED):
+        return Offer(Control.HELP, key, room=int(parts[2]))
+    if control is Control.LATE:  # session:round:@user:server:at
+        return Offer(control, key, user=":".join(parts[2:-1]))
+    return Offer(control, key)

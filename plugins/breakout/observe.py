@@ -1,0 +1,137 @@
+"""What is seen: who is in the main room, and how its rooms are, from the room-state table."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.matrix.ids import RoomId, UserId, server_of
+from bot.plugin import Unit
+from bot.store.roomstate import Membership, RoomStates
+from plugins.breakout.config import BreakoutConfig
+from plugins.breakout.domain.desired import MARKER, MainRoom, Member, SeenRoom
+from plugins.breakout.domain.model import Person
+
+_CALL_KEY = re.compile(r"@[^:]+:[^_]+")
+"""The user id in a state key of call membership, `_@ann:example.org_DEVICE_m.call` (MSC4143) or the bare id (MSC3401)."""
+
+MOST_VIA = 3
+"""Servers named in a link: more help nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """The main room and its people, as they are now."""
+
+    id: RoomId
+    name: str | None
+    people: tuple[Person, ...]
+    """Moderators and participants; neither the bot nor those whom `ignore_users` names."""
+    banned: frozenset[str]
+    via: tuple[str, ...]
+    in_call: frozenset[str]
+    bot: UserId
+
+    @property
+    def moderators(self) -> frozenset[str]:
+        """Who may give every command."""
+        return frozenset(person.user for person in self.people if person.moderator)
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What each person is called."""
+        return {person.user: person.name for person in self.people}
+
+    def person(self, user: str) -> Person | None:
+        """One of them; None for somebody who is not (any more) in the main room."""
+        return next((person for person in self.people if person.user == user), None)
+
+    def for_rules(self) -> MainRoom:
+        """What the rules about rooms need of it."""
+        return MainRoom(self.id, self.bot, self.moderators, self.banned)
+
+
+async def look(unit: Unit, config: BreakoutConfig, me: UserId, main: RoomId) -> Hall:
+    """The main room as it is."""
+    members = await unit.rooms.members(main)
+    power = await unit.rooms.power(main)
+    spoke = await unit.rooms.last_spoke(main)
+    in_call = await _in_call(unit.rooms, config.call_event_types, main)
+    joined = {
+        user: member
+        for user, member in members.items()
+        if member.membership == "join" and user != me and not is_ignored(user, config)
+    }
+    names = _names(joined)
+    here_since = unit.now - timedelta(seconds=config.here_for.total_seconds())
+    people = tuple(
+        Person(
+            user,
+            names[user],
+            moderator=power.level(user) >= config.moderator_power_level,
+            here=user in in_call or spoke.get(user, datetime.min.replace(tzinfo=unit.now.tzinfo)) >= here_since,
+            joined_at=member.at,
+        )
+        for user, member in joined.items()
+    )
+    banned = frozenset(user for user, member in members.items() if member.membership == "ban")
+    return Hall(main, await unit.rooms.name(main), people, banned, _via(joined, me), in_call, me)
+
+
+def is_ignored(user: str, config: BreakoutConfig) -> bool:
+    """Whether somebody is another bot or a bridge, by the settings."""
+    return any(fnmatch.fnmatchcase(user, pattern) for pattern in config.ignore_users)
+
+
+async def see(rooms: RoomStates, room: RoomId, me: UserId) -> SeenRoom | None:
+    """One room as it is; None where we are not in it (or do not know of it yet)."""
+    members = await rooms.members(room)
+    if me not in members or members[me].membership != "join":
+        return None
+    topic = (await rooms.content(room, "m.room.topic") or {}).get("topic")
+    return SeenRoom(
+        members={user: Member(m.membership, by_self=m.sender == user) for user, m in members.items() if user != me},
+        power=await rooms.content(room, "m.room.power_levels") or {},
+        join_rules=await rooms.content(room, "m.room.join_rules") or {},
+        name=await rooms.name(room) or "",
+        topic=topic if isinstance(topic, str) else "",
+    )
+
+
+async def room_by_key(rooms: RoomStates, key: str) -> RoomId | None:
+    """The room whose marker bears this creation key: one that was made although the call seemed to fail."""
+    for room, marker in (await rooms.rooms_with(MARKER)).items():
+        if marker.get("key") == key:
+            return room
+    return None
+
+
+def _names(joined: Mapping[UserId, Membership]) -> Mapping[str, str]:
+    """Display names; where two are equal, or there is none, the user id tells them apart."""
+    shown = {user: member.name.strip() or user for user, member in joined.items()}
+    often = Counter(name.casefold() for name in shown.values())
+    return {
+        user: name if often[name.casefold()] == 1 or name == user else f"{name} ({user})"
+        for user, name in shown.items()
+    }
+
+
+async def _in_call(rooms: RoomStates, types: Iterable[str], main: RoomId) -> frozenset[str]:
+    """Whose call membership stands in the room; the state key is the user id, perhaps with a device."""
+    users = set()
+    for type_ in types:
+        for key, content in (await rooms.of_type(main, type_)).items():
+            if content and content.get("memberships") != [] and (member := _CALL_KEY.search(key)):
+                users.add(member[0])
+    return frozenset(users)
+
+
+def _via(joined: Mapping[UserId, Membership], me: UserId) -> tuple[str, ...]:
+    """The bot's own server, which is in every breakout room, then those of the most people."""
+    servers = Counter(server_of(user) for user in joined)
+    servers.pop(server_of(me), None)
+    return (server_of(me), *(server for server, _ in servers.most_common(MOST_VIA - 1)))

@@ -1,0 +1,131 @@
+"""What a command is about: whose room it was typed in, its session, its people, and the names it may use."""
+
+from __future__ import annotations
+
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.commands.parsers import Named
+from bot.matrix.events import Message
+from bot.matrix.ids import RoomId, UserId
+from bot.plugin import Host, Role, Standing, Unit
+from plugins.breakout import announce
+from plugins.breakout.config import BreakoutConfig
+from plugins.breakout.domain.change import Change, T_co
+from plugins.breakout.domain.desired import DESK, MARKER
+from plugins.breakout.domain.model import Session, Settings
+
+from plugins.breakout.observe import Hall, is_ignored, look
+from plugins.breakout.parsers import Known
+from plugins.breakout.scene import Scene, scene_of
+from plugins.breakout.store import Desk, Sessions
+
+MAIN, AT_DESK, BREAKOUT = "main room", "desk", "breakout room"
+"""The kinds of places, in the words of the glossary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """The state of the plugin while it runs."""
+
+    host: Host
+    config: BreakoutConfig
+    settings: Settings
+    converge: Callable[[str], Awaitable[datetime | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a Matrix room is for this plugin."""
+
+    kind: str
+    main: RoomId
+    number: int | None = None
+    """Of a breakout room."""
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """All that the handler of a command needs to know."""
+
+    plug: Plug
+    unit: Unit
+    place: Place
+    asker: UserId
+    session: Session | None
+    desk: Desk | None
+    hall: Hall
+
+    @property
+    def known(self) -> Known:
+        """What the parsers need."""
+        return Known(self.session, tuple(Named(UserId(p.user), p.name) for p in self.hall.people))
+
+    async def scene(self, session: Session | None = None) -> Scene:
+        """What the views need, for this session or a changed one."""
+        session = session or self.session
+        return await scene_of(self.unit, self.plug.host, self.plug.config, self.hall, self.desk, session)
+
+    async def settle(self, change: Change[T_co], *, fresh_board: bool = False) -> Scene:
+        """Save what was decided, say what is to be said, and let the reconciler do the rest."""
+        sessions = Sessions(self.unit.connection)
+        if change.retired is not None:
+            await sessions.save(change.retired, retired=True)
+        session = await sessions.save(change.session)
+        scene = await self.scene(session)
+        await announce.announce(self.unit, scene, change.notices)
+        if session.open_rooms:
+            await announce.show_board(self.unit, scene, fresh=fresh_board)
+        self.unit.wake(self.place.main)
+        return scene
+
+
+async def place_of(unit: Unit, room: RoomId) -> Place:
+    """What `room` is: the desk or a breakout room of a main room, else a main room.
+
+    A marker alone says nothing, since anybody can put one into a room of their own: the store has to know the room.
+    """
+    marker = await unit.rooms.content(room, MARKER)
+    if marker is not None and isinstance(main := marker.get("main"), str):
+        sessions = Sessions(unit.connection)
+        number, session_id = marker.get("room"), marker.get("session")
+        if number == DESK and (desk := await sessions.desk(main)) and desk.room == room:
+            return Place(AT_DESK, RoomId(main))
+        if isinstance(session_id, str) and (session := await sessions.of_id(session_id)):
+            for known in session.rooms:
+                if known.room_id == room and session.main == main:
+                    return Place(BREAKOUT, RoomId(main), known.number, session.id)
+    return Place(MAIN, room)
+
+
+async def standing(plug: Plug, unit: Unit, room: RoomId, user: UserId) -> Standing | None:
+    """Moderator or not, by the main room's power levels of now; whom the settings ignore is not answered."""
+    if is_ignored(user, plug.config):
+        return None
+    place = await place_of(unit, room)
+    return Standing(await role_of(plug, unit, place.main, user), place.kind, place.main)
+
+
+async def role_of(plug: Plug, unit: Unit, main: RoomId, user: UserId) -> Role:
+    """Whether somebody is a moderator: joined to the main room, and with power enough there."""
+    member = await unit.rooms.content(main, "m.room.member", user) or {}
+    power = await unit.rooms.power(main)
+    is_moderator = member.get("membership") == "join" and power.level(user) >= plug.config.moderator_power_level
+    return Role.MODERATOR if is_moderator else Role.ANYONE
+
+
+async def subject(plug: Plug, unit: Unit, message: Message, standing: Standing) -> Subject:
+    """Load what a command is about."""
+    del standing
+    return await subject_of(plug, unit, message.room, message.sender)
+
+
+async def subject_of(plug: Plug, unit: Unit, room: RoomId, asker: UserId) -> Subject:
+    """Load what somebody's deed in a room is about: a command, or a reaction."""
+    place = await place_of(unit, room)
+    sessions = Sessions(unit.connection)
+    hall = await look(unit, plug.config, plug.host.me, place.main)
+    return Subject(plug, unit, place, asker, await sessions.get(place.main), await sessions.desk(place.main), hall)
