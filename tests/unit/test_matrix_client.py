@@ -1,0 +1,168 @@
+"""What the account does at servers that are unlike the one of the other tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from bot.errors import Permanent, RateLimited, Temporary
+from bot.matrix.batch import batch_of
+from bot.matrix.client import NioHomeserver
+from bot.matrix.events import RoomDelta
+from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ports import Blueprint
+from bot.testing.clock import FakeClock
+
+ROOM = RoomId("!room:test")
+ANN = UserId("@ann:test")
+BOT = "@bot:test"
+PLAN = Blueprint("Room 1", "", {"users": {ANN: 50, BOT: 3}})
+FORBIDDEN = (403, {"errcode": "M_FORBIDDEN", "error": "no"})
+
+
+class Server:
+    """Answers by method and the last part of the path that is listed; everything else it does not know."""
+
+    def __init__(self, **answers: tuple[int, Any]) -> None:
+        self.answers = answers
+        self.heard: list[tuple[str, Any]] = []
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json() if request.can_read_body else None
+        found = next((name for name in self.answers if self._fits(name, request)), None)
+        self.heard.append((found or f"{request.method} {request.path}", body))
+        status, answer = self.answers[found] if found else (404, {"errcode": "M_UNRECOGNIZED", "error": "?"})
+        return web.json_response(answer, status=status)
+
+    def _fits(self, name: str, request: web.Request) -> bool:
+        method, _, part = name.partition("_")
+        return request.method == method.upper() and part in request.path
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, _ in self.heard]
+
+
+@asynccontextmanager
+async def at(server: Server) -> AsyncIterator[NioHomeserver]:
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", server.answer)
+    async with TestServer(app, host="127.0.0.1") as running:
+        url = str(running.make_url(""))
+        async with NioHomeserver.connect(url, BOT, "DEVICE", "secret", FakeClock()) as account:
+            yield account
+
+
+def versions(default: str, *others: str) -> tuple[int, Any]:
+    available = dict.fromkeys([default, *others], "stable")
+    return 200, {"capabilities": {"m.room_versions": {"default": default, "available": available}}}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "version"),
+    [
+        (versions("12", "11"), "12"),
+        (versions("11", "12"), "11"),
+        (versions("10", "11", "12"), "11"),
+        (versions("9", "10"), "10"),
+        ((200, {"capabilities": []}), "10"),
+        (FORBIDDEN, "10"),
+    ],
+)
+async def test_the_room_version_is_one_whose_rules_we_know(capabilities: tuple[int, Any], version: str) -> None:
+    server = Server(get_capabilities=capabilities, put_createRoom=(200, {"room_id": ROOM}))
+    async with at(server) as account:
+        await account.create(PLAN, "a")
+        await account.create(PLAN, "b")
+    assert server.names == ["get_capabilities", "put_createRoom", "put_createRoom"]
+    body = server.heard[-1][1]
+    assert body["room_version"] == version
+    users = body["power_level_content_override"]["users"]
+    assert users == ({ANN: 50} if version == "12" else {ANN: 50, BOT: 100})
+
+
+async def test_a_server_that_knows_no_put_is_asked_by_post_from_then_on() -> None:
+    server = Server(get_capabilities=versions("12"), post_createRoom=(200, {"room_id": ROOM}))
+    async with at(server) as account:
+        assert await account.create(PLAN, "a") == ROOM
+        assert await account.create(PLAN, "b") == ROOM
+    assert server.names[1:] == ["PUT /_matrix/client/v3/createRoom/a", "post_createRoom", "post_createRoom"]
+
+
+async def test_a_refused_room_is_not_asked_for_twice() -> None:
+    server = Server(get_capabilities=versions("12"), put_createRoom=FORBIDDEN, post_createRoom=(200, {"room_id": ROOM}))
+    async with at(server) as account:
+        with pytest.raises(Permanent):
+            await account.create(PLAN, "a")
+    assert "post_createRoom" not in server.names
+
+
+async def test_a_removal_that_is_refused_of_somebody_who_is_there_stays_refused() -> None:
+    server = Server(post_kick=FORBIDDEN, get_state=(200, {"membership": "join"}))
+    async with at(server) as account:
+        with pytest.raises(Permanent):
+            await account.remove(ROOM, ANN, "")
+
+
+async def test_a_removal_is_not_taken_for_done_where_the_state_is_hidden() -> None:
+    server = Server(post_kick=FORBIDDEN, get_state=FORBIDDEN)
+    async with at(server) as account:
+        with pytest.raises(Permanent):
+            await account.remove(ROOM, ANN, "")
+
+
+async def test_a_refusal_for_haste_is_the_callers_and_the_next_request_waits() -> None:
+    server = Server(put_send=(429, {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2000}))
+    async with at(server) as account:
+        with pytest.raises(RateLimited):
+            await account.send(ROOM, "m.room.message", {}, "k")
+        assert account.pace().per_second == 0.2
+    assert server.names == ["put_send"]
+
+
+async def test_a_gap_is_read_back_page_by_page_and_not_for_ever() -> None:
+    pages = {"chunk": [{"event_id": "$2", "type": "t"}, "junk", {"event_id": "$1", "type": "t"}], "end": "same"}
+    server = Server(get_messages=(200, pages))
+    async with at(server) as account:
+        events = await account.messages_before(ROOM, "t9", "t0")
+    assert [event["event_id"] for event in events] == ["$1", "$2", "$1", "$2"]
+    assert len(server.heard) == 2
+
+
+@pytest.mark.parametrize("answer", [{}, {"next_batch": 3}])
+def test_a_sync_answer_without_a_token_is_temporary(answer: dict[str, Any]) -> None:
+    with pytest.raises(Temporary):
+        batch_of(answer, None)
+
+
+def test_what_is_malformed_in_a_sync_answer_is_left_out() -> None:
+    event = {"event_id": "$1", "type": "m.room.message"}
+    stripped = {"type": "m.room.member", "state_key": BOT}
+    batch = batch_of(
+        {
+            "next_batch": "s1",
+            "rooms": {
+                "join": {
+                    "!good": {"timeline": {"events": [event, 3, {"event_id": {}}], "limited": True, "prev_batch": "p"}},
+                    "!whole": {"timeline": {"events": [event], "limited": False, "prev_batch": "p"}, "state": []},
+                    "!odd": {"timeline": [], "state": {"events": {}}},
+                    "!bad": 3,
+                },
+                "invite": {"!new": {"invite_state": {"events": [stripped]}}},
+                "leave": [],
+            },
+        },
+        None,
+    )
+    assert batch.joined == {
+        RoomId("!good"): RoomDelta(timeline=(event,), gap="p"),
+        RoomId("!whole"): RoomDelta(timeline=(event,)),
+        RoomId("!odd"): RoomDelta(),
+    }
+    assert batch.invited == {RoomId("!new"): (stripped,)}
+    assert batch.left == {}
