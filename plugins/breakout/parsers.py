@@ -14,10 +14,10 @@ from bot.commands.read import html_after
 from bot.commands.refusals import HostRefusal, Missing, TooMuch
 from bot.commands.words import Line, Word
 from bot.message.doc import Relayed
-from plugins.breakout.domain.changes.rooms import find_room
+from plugins.breakout.domain.changes.rooms import check_name, find_room
 from plugins.breakout.domain.changes.setup import Layout, SeatLine
 from plugins.breakout.domain.model import Mode, Room, Session
-from plugins.breakout.domain.refusals import Refusal, UnknownRoom
+from plugins.breakout.domain.refusals import AmbiguousRoom, Refusal, UnknownRoom
 
 T = TypeVar("T")
 
@@ -29,6 +29,10 @@ _GROUPS = re.compile(
 )
 _ROOMS = re.compile(r"(?P<count>\S+)\s+(?:breakout\s+)?(?:rooms?|groups?|teams?)")
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
+_WHOLE = re.compile(r"[+-]?\d+")
+_LONGEST_NUMBER = 12
+_PER_ROOM = frozenset({"people", "persons", "seats", "each", "per", "room", "group", "team"})
+_NUMBERED = re.compile(r"(?:room\s*|#)(\d+)", re.IGNORECASE)
 _LONGEST_NAME = 12
 """Words of a room's name that are tried where free text follows."""
 
@@ -115,41 +119,55 @@ class Cancelled:
 
 def setup(line: Line, known: Known) -> Layout:
     """`4`, `four rooms`, `groups of 4`, names with commas; mode and options at either end; seat lines below."""
-    rows = [tuple(row) for _, row in groupby(line.words, key=lambda word: word.row)]
-    first_row = line.words[0].row if line.words else 0
-    has_head = bool(rows) and first_row == _command_row(line)
-    head, lines = (list(rows[0]), rows[1:]) if has_head else ([], rows)
-    options = _taken_options(head)
-    seat_lines = tuple(_seat_line(row, known) for row in lines)
-    text = " ".join(word.text for word in head).strip(" .,")
-    count, names, size = _rooms_asked_for(text)
+    lines: list[Sequence[Word]] = []
+    head: list[Word] = []
+    options: dict[str, Any] = {}
+    for row in _rows(line.words):
+        if any(word.user is not None for word in row) or _before_colon(row)[0] is not None:
+            words = list(row)
+            options |= {} if lines else _taken_options(words)
+            lines.append(words)
+        else:
+            head += row
+    options |= _taken_options(head)
+    count, names, size = _rooms_asked_for(head)
+    seat_lines = tuple(_seat_line(words, known) for words in lines)
     return Layout(count=count, names=names, group_size=size, lines=seat_lines, **options)
 
 
-def _command_row(line: Line) -> int:
-    """The row in which the command itself stands: the first that has any text."""
-    return next((row for row, text in enumerate(line.text.split("\n")) if text.strip()), 0)
+def _rows(words: Sequence[Word]) -> list[tuple[Word, ...]]:
+    return [tuple(row) for _, row in groupby(words, key=lambda word: word.row)]
 
 
 def _taken_options(words: list[Word]) -> dict[str, Any]:
     """Take mode, `here`, `everyone` and `max 8` off both ends of `words`."""
     found: dict[str, Any] = {}
     while words:
-        if len(words) > 1 and words[-2].fold == "max":
-            found["capacity"] = number(words[-1].text, least=-(10**6))
-            del words[-2:]
-        elif words[0].fold == "max" and len(words) > 1:
-            found["capacity"] = number(words[1].text, least=-(10**6))
-            del words[:2]
-        elif (name := _option(words[-1])) is not None:
-            found |= name
+        if capacity := _capacity(words):
+            place, found["capacity"] = capacity
+            del words[place]
+        elif (option := _option(words[-1])) is not None:
+            found |= option
             words.pop()
-        elif (name := _option(words[0])) is not None:
-            found |= name
+        elif (option := _option(words[0])) is not None:
+            found |= option
             words.pop(0)
         else:
             break
     return found
+
+
+def _capacity(words: Sequence[Word]) -> tuple[slice, int] | None:
+    """Where `max 8` or `max 8 people per room` stands at one of the ends, and its number."""
+    end = len(words)
+    while end and words[end - 1].fold in _PER_ROOM:
+        end -= 1
+    for start, stop in ((end - 2, len(words)), (0, 2)):
+        if start >= 0 and len(words) > start + 1 and words[start].fold == "max":
+            count = _count_or_none(words[start + 1].fold.strip(",."))
+            if count is not None:
+                return slice(start, stop), count
+    return None
 
 
 def _option(word: Word) -> dict[str, Any] | None:
@@ -163,17 +181,19 @@ def _option(word: Word) -> dict[str, Any] | None:
     return {} if text == "mode" else None
 
 
-def _rooms_asked_for(text: str) -> tuple[int | None, tuple[str, ...], int | None]:
-    if not text:
+def _rooms_asked_for(words: Sequence[Word]) -> tuple[int | None, tuple[str, ...], int | None]:
+    """How many rooms, which, or groups of how many; a line break parts names as a comma does."""
+    low = " ".join(word.fold for word in words).strip(" .,")
+    if not low:
         return None, (), None
-    low = text.casefold()
-    if groups := _GROUPS.fullmatch(low):
+    if (groups := _GROUPS.fullmatch(low)) and (groups["of"] or _count_or_none(groups["each"]) is not None):
         return None, (), _count(groups["of"] or groups["each"])
     if (rooms := _ROOMS.fullmatch(low)) and (count := _count_or_none(rooms["count"])) is not None:
         return count, (), None
     if (count := _count_or_none(low)) is not None:
         return count, (), None
-    return None, tuple(name.strip() for name in text.split(",")), None
+    rows = [" ".join(word.text for word in row).strip(" .,") for row in _rows(words)]
+    return None, tuple(name.strip() for row in rows for name in row.split(",")), None
 
 
 def _count_or_none(text: str) -> int | None:
@@ -187,7 +207,8 @@ def _count_or_none(text: str) -> int | None:
 
 
 def _count(text: str) -> int:
-    return number(text, least=-(10**9))
+    """The same, where a number must stand. Too small and too large ones are the rules' to refuse, with the limits."""
+    return int(text[:_LONGEST_NUMBER]) if _WHOLE.fullmatch(text) else number(text)
 
 
 def _seat_line(row: Sequence[Word], known: Known) -> SeatLine:
@@ -215,9 +236,8 @@ def assign(line: Line, known: Known) -> Assign:
     """`@ann @bob to Alpha`, or lines `Alpha: @ann`."""
     if not line.words:
         raise Missing("whom to seat where", "breakout assign @ann to 2")
-    rows = [tuple(row) for _, row in groupby(line.words, key=lambda word: word.row)]
     seats: list[tuple[str, int]] = []
-    for row in rows:
+    for row in _rows(line.words):
         name, rest = _before_colon(row)
         if name is not None and rest:
             room = find_room(known.session, name, "assign")
@@ -259,10 +279,15 @@ def _room(words: Sequence[Word], known: Known, command: str) -> Room:
         for room in known.session.open_rooms:
             if room.room_id == words[0].room:
                 return room
-    typed = " ".join(word.text for word in words).rstrip(" :.")
+    typed = " ".join(word.text for word in words).rstrip(" :.,")
     if not typed:
         raise Missing("which room", f"breakout {command} 2")
-    return find_room(known.session, typed, command)
+    try:
+        return find_room(known.session, typed, command)
+    except UnknownRoom:
+        if numbered := _NUMBERED.fullmatch(typed):
+            return find_room(known.session, numbered[1], command)
+        raise
 
 
 def room(command: str) -> Callable[[Line, Known], int]:
@@ -294,6 +319,10 @@ def unassign(line: Line, known: Known) -> Unassign:
     """People."""
     if not line.words:
         raise Missing("whose seat", "breakout unassign @ann")
+    users, rest = people(line.words, known.named)
+    if rest and rest[0].fold in ("from", "in"):
+        _room(rest[1:], known, "unassign")
+        return Unassign(users)
     return Unassign(only_people(line.words, known.named))
 
 
@@ -337,16 +366,19 @@ def remove(line: Line, known: Known) -> RemoveRoom | Unassign:
 
 
 def rename(line: Line, known: Known) -> Rename:
-    """`Gamma to Delta`; each ` to ` is tried until the left side names a room."""
+    """`Gamma to Delta`; each ` to ` is tried until both sides are valid, whole names on its left side first."""
 
     def parts(position: int) -> Rename:
-        return Rename(
-            _room(line.words[:position], known, "rename").number,
-            " ".join(word.text for word in line.words[position + 1 :]),
-        )
+        name = " ".join(word.text for word in line.words[position + 1 :])
+        return Rename(_room(line.words[:position], known, "rename").number, check_name(name))
 
-    if not any(word.fold in _TO for word in line.words):
+    if not any(word.fold in _TO for word in line.words[1:]):
         raise Missing("the new name", "breakout rename 2 to Team Delta")
+    rooms = known.session.open_rooms if known.session else ()
+    names = {room.name.casefold() for room in rooms}
+    for position, word in enumerate(line.words):
+        if word.fold in _TO and " ".join(w.fold for w in line.words[:position]) in names:
+            return parts(position)
     return _first_valid(line.words, parts)
 
 
@@ -382,7 +414,7 @@ def _leading_room(words: Sequence[Word], known: Known, command: str) -> tuple[Ro
     for length in range(min(len(row), _LONGEST_NAME), 0, -1):
         try:
             return _room(row[:length], known, command), length
-        except UnknownRoom:
+        except (UnknownRoom, AmbiguousRoom):
             continue
     return _room(row[:1], known, command), 1
 
@@ -405,7 +437,7 @@ def text(line: Line, known: Known) -> Relayed:
 def start(line: Line, known: Known) -> Start | Confirmed:
     """Nothing, a time limit, or `confirm`."""
     del known
-    words = _without(line.words, "for", "with", "in", "now")
+    words = _without(line.words, "for", "with", "now")
     if not words:
         return Start()
     if len(words) == 1 and words[0].fold in ("confirm", "yes"):
