@@ -32,7 +32,7 @@ class Transaction:
     def unit_of(self, owner: str) -> Unit:
         """What the plugin `owner` may do in this transaction."""
         if owner not in self._outboxes:
-            self._outboxes[owner] = OutboxRows(self.connection, owner, self.now)
+            self._outboxes[owner] = OutboxRows(self.connection, owner, self.now, partial(self.wake, owner))
             self._alarms[owner] = AlarmRows(self.connection, owner)
         return Unit(
             connection=self.connection,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, null, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +21,9 @@ from bot.store.tables import outbox
 
 HELD = datetime(9999, 1, 1, tzinfo=UTC)
 """The moment before which nothing that is held is sent."""
+
+KEPT = timedelta(days=7)
+"""How long the text of what is settled is remembered; keys and fates stay, since they say that it was said."""
 
 MESSAGE, REACTION, REDACTION = "m.room.message", "m.reaction", "m.room.redaction"
 
@@ -42,8 +45,8 @@ class Mail:
 class OutboxRows:
     """A plugin's outbox within one transaction (`bot.plugin.Outbox`)."""
 
-    def __init__(self, connection: AsyncConnection, owner: str, now: datetime) -> None:
-        self._connection, self._owner, self._now = connection, owner, now
+    def __init__(self, connection: AsyncConnection, owner: str, now: datetime, wake: Callable[[str], None]) -> None:
+        self._connection, self._owner, self._now, self._wake = connection, owner, now, wake
         self.touched: set[RoomId] = set()
         """The rooms whose sender has something to do after the commit."""
 
@@ -64,11 +67,12 @@ class OutboxRows:
     ) -> None:
         """Say `doc` in `room`, in several messages where it is too long for one; nothing for a known key."""
         not_before = HELD if held else not_before
+        name = key
         for number, part in enumerate(split(replace(doc, keycaps=()))):
             content = render(part)
             if relation := _relation(reply_to, thread):
                 content["m.relates_to"] = relation
-            name = key if number == 0 else f"{key}:part:{number}"
+            name = _part(key, number)
             is_new = await self._put(
                 name,
                 room,
@@ -84,7 +88,7 @@ class OutboxRows:
                 return
         for number, emoji in enumerate(doc.keycaps):
             content = {"m.relates_to": {"rel_type": "m.annotation", "key": emoji}}
-            await self._put(f"{key}:keycap:{number}", room, REACTION, content, urgency=urgency, about=key)
+            await self._put(f"{key}:keycap:{number}", room, REACTION, content, urgency=urgency, about=name)
 
     async def release(self, group: str) -> None:
         """Let the held messages of `group` go."""
@@ -112,27 +116,30 @@ class OutboxRows:
 
     async def edit(self, key: str, doc: Doc, *, not_before: datetime | None = None) -> None:
         """Let the message of `key` read `doc`; of several unsent edits only the last is sent, unchanged text never."""
-        mine = (outbox.c.owner == self._owner) & (outbox.c.type == MESSAGE)
-        query = select(outbox).where(mine & ((outbox.c.key == key) | (outbox.c.about == key))).order_by(outbox.c.seq)
-        rows = (await self._connection.execute(query)).all()
-        if not rows:
+        edits = (outbox.c.about == key) & (outbox.c.type == MESSAGE)
+        query = select(outbox).where(outbox.c.owner == self._owner, (outbox.c.key == key) | edits)
+        rows = (await self._connection.execute(query.order_by(outbox.c.seq))).all()
+        if not rows or rows[0].refused is not None:
             return
-        original, newest = rows[0], rows[-1]
+        waiting = [row for row in rows[1:] if _is_untried(row)]
+        out = [row for row in rows if row not in waiting]
         content = render(replace(doc, keycaps=()))
-        shown = newest.content if newest is original else newest.content["m.new_content"]
-        if _wording(shown) == _wording(content):
+        if _wording(rows[-1]) == _wording_of(content):
             return
-        unsent = [row.seq for row in rows[1:] if row.settled_ms is None]
-        await self._connection.execute(delete(outbox).where(outbox.c.seq.in_(unsent)))
-        number = max([0, *(int(row.key.rpartition(":")[2]) for row in rows[1:])]) + 1
+        await self._connection.execute(delete(outbox).where(outbox.c.seq.in_([row.seq for row in waiting])))
+        if _wording(out[-1]) == _wording_of(content):
+            return
+        # An edit that takes the place of a waiting one goes when that would have gone, else a steady stream of
+        # edits would put the next one off for ever.
+        moments = [from_ms(row.not_before_ms) for row in waiting]
         await self._put(
-            f"{key}:edit:{number}",
-            RoomId(original.room),
+            f"{key}:edit:{int(out[-1].key.rpartition(':')[2]) + 1 if len(out) > 1 else 1}",
+            RoomId(rows[0].room),
             MESSAGE,
             edit_of(content, EventId("")),  # the event id is filled in when it is known
             about=key,
-            urgency=Urgency(original.urgency),
-            not_before=not_before,
+            urgency=Urgency(rows[0].urgency),
+            not_before=min([*moments, not_before]) if not_before else None,
         )
 
     async def react(self, room: RoomId, target: EventId, emoji: str) -> None:
@@ -142,21 +149,22 @@ class OutboxRows:
 
     async def withdraw(self, key: str) -> None:
         """Redact the message of `key`, or drop it while it is unsent."""
-        query = select(outbox).where(outbox.c.owner == self._owner, outbox.c.key == key)
-        row = (await self._connection.execute(query)).one_or_none()
-        if row is None:
-            return
-        if row.settled_ms is None:
-            await self._connection.execute(
-                update(outbox).where(outbox.c.seq == row.seq).values(refused="withdrawn", settled_ms=to_ms(self._now))
-            )
-        elif row.event_id is not None:
-            await self._put(f"{key}:withdrawn", RoomId(row.room), REDACTION, {}, about=key)
+        number = 0
+        while row := await self._row(_part(key, number)):
+            await self._withdraw(row)
+            number += 1
+
+    async def _withdraw(self, row: Row[Any]) -> None:
+        """Once sending was tried the message may be there, answer or not: then only a redaction is sure."""
+        added = (outbox.c.about == row.key) & (outbox.c.type != REDACTION)
+        await self._settle_unsent(((outbox.c.key == row.key) | added) & ~outbox.c.tried, "withdrawn")
+        if row.tried and row.refused is None:
+            urgency = Urgency(row.urgency)
+            await self._put(f"{row.key}:withdrawn", RoomId(row.room), REDACTION, {}, about=row.key, urgency=urgency)
 
     async def sent(self, key: str) -> Sent | None:
         """What became of a message; None for an unknown key."""
-        query = select(outbox).where(outbox.c.owner == self._owner, outbox.c.key == key)
-        row = (await self._connection.execute(query)).one_or_none()
+        row = await self._row(key)
         return None if row is None else _sent(row)
 
     async def group(self, group: str) -> Sequence[Sent]:
@@ -166,11 +174,23 @@ class OutboxRows:
 
     async def drop_room(self, room: RoomId) -> None:
         """What is unsent for a room that is gone will never be sent."""
-        await self._connection.execute(
+        await self._settle_unsent(outbox.c.room == room, "the room is gone")
+
+    async def _settle_unsent(self, which: ColumnElement[bool], why: str) -> None:
+        """These will never be sent; whoever waits for them is woken."""
+        result = await self._connection.execute(
             update(outbox)
-            .where(outbox.c.owner == self._owner, outbox.c.room == room, outbox.c.settled_ms.is_(None))
-            .values(refused="the room is gone", settled_ms=to_ms(self._now))
+            .where(outbox.c.owner == self._owner, outbox.c.settled_ms.is_(None), which)
+            .values(refused=why, settled_ms=to_ms(self._now))
+            .returning(outbox.c.group, outbox.c.wake)
         )
+        for group, wake in {(row.group, row.wake) for row in result}:
+            if await _is_to_wake(self._connection, self._owner, group, wake):
+                self._wake(wake)
+
+    async def _row(self, key: str) -> Row[Any] | None:
+        query = select(outbox).where(outbox.c.owner == self._owner, outbox.c.key == key)
+        return (await self._connection.execute(query)).one_or_none()
 
     async def _put(
         self,
@@ -220,83 +240,96 @@ async def rooms_with_unsent(connection: AsyncConnection) -> Sequence[RoomId]:
 async def next_due(
     connection: AsyncConnection, room: RoomId, now: datetime, *, answers: bool
 ) -> tuple[Mail | None, datetime | None]:
-    """The next row of a room's lane to send, or else when to look again (None: when something is put there)."""
-    lane = outbox.c.urgency == int(Urgency.ANSWER) if answers else outbox.c.urgency != int(Urgency.ANSWER)
-    query = (
-        select(outbox)
-        .where(outbox.c.room == room, outbox.c.settled_ms.is_(None), lane)
+    """The next row of a room's lane to send, or else when to look again (None: when something is put there).
+
+    From here on the row counts as tried: it may be on the homeserver even if no answer ever comes.
+    """
+    is_answer = outbox.c.urgency == int(Urgency.ANSWER)
+    lane = (outbox.c.room == room) & outbox.c.settled_ms.is_(None) & (is_answer if answers else ~is_answer)
+    about = outbox.alias("about")
+    due = (
+        select(outbox, about.c.event_id.label("target"))
+        .outerjoin(about, (about.c.owner == outbox.c.owner) & (about.c.key == outbox.c.about))
+        .where(lane, outbox.c.not_before_ms <= to_ms(now))
+        .where(outbox.c.about.is_(None) | about.c.settled_ms.is_not(None))
         .order_by(outbox.c.urgency, outbox.c.seq)
+        .limit(1)
     )
-    later: list[int] = []
-    for row in (await connection.execute(query)).all():
-        if row.not_before_ms > to_ms(now):
-            later.append(row.not_before_ms)
-            continue
-        if row.about is None:
-            return _mail(row, None), None
-        about = await _about(connection, row)
-        if about.event_id is not None:
-            return _mail(row, EventId(about.event_id)), None
-        if about.settled_ms is not None:  # what it refers to was never sent
+    while row := (await connection.execute(due)).one_or_none():
+        if row.about is not None and row.target is None:
             await settle(connection, row.seq, now, None, "nothing to refer to")
-    later = [moment for moment in later if moment != to_ms(HELD)]
-    return None, from_ms(min(later)) if later else None
+            continue
+        if not row.tried:
+            await connection.execute(update(outbox).where(outbox.c.seq == row.seq).values(tried=True))
+        return _mail(row), None
+    waiting = (outbox.c.not_before_ms > to_ms(now)) & (outbox.c.not_before_ms < to_ms(HELD))
+    later = (await connection.execute(select(func.min(outbox.c.not_before_ms)).where(lane, waiting))).scalar_one()
+    return None, None if later is None else from_ms(later)
 
 
 async def settle(
     connection: AsyncConnection, seq: int, now: datetime, event: EventId | None, refused: str = ""
 ) -> Sequence[tuple[str, str]]:
     """Note that a row is sent or refused; returns whom to wake (owner, key), its group being settled as a whole."""
-    await connection.execute(
-        update(outbox)
-        .where(outbox.c.seq == seq, outbox.c.settled_ms.is_(None))
-        .values(event_id=event, refused=refused or None, settled_ms=to_ms(now))
-    )
-    row = (await connection.execute(select(outbox).where(outbox.c.seq == seq))).one_or_none()
-    if row is None or not row.wake:
+    row = (
+        await connection.execute(
+            update(outbox)
+            .where(outbox.c.seq == seq, outbox.c.settled_ms.is_(None))
+            .values(event_id=event, refused=refused or None, settled_ms=to_ms(now))
+            .returning(outbox.c.owner, outbox.c.group, outbox.c.wake, outbox.c.about, outbox.c.type)
+        )
+    ).one_or_none()
+    if row is None:
         return ()
-    unsettled = select(func.count()).where(
-        outbox.c.owner == row.owner, outbox.c.group == row.group, outbox.c.settled_ms.is_(None)
-    )
-    if row.group and (await connection.execute(unsettled)).scalar_one():
-        return ()
-    return ((row.owner, row.wake),)
+    if row.about is not None and row.type == MESSAGE:  # of the edits of a message the last one is enough
+        same = (outbox.c.owner == row.owner) & (outbox.c.about == row.about) & (outbox.c.type == MESSAGE)
+        await connection.execute(delete(outbox).where(same, outbox.c.seq < seq, outbox.c.settled_ms.is_not(None)))
+    old = (outbox.c.settled_ms < to_ms(now - KEPT)) & outbox.c.content.is_not(None)
+    await connection.execute(update(outbox).where(old).values(content=null()))
+    return ((row.owner, row.wake),) if await _is_to_wake(connection, row.owner, row.group, row.wake) else ()
 
 
 async def key_of(connection: AsyncConnection, event: EventId) -> tuple[str, str] | None:
-    """Whose message an event is, and its key."""
-    query = select(outbox.c.owner, outbox.c.key).where(outbox.c.event_id == event, outbox.c.type == MESSAGE)
+    """Whose message an event is, and its key, whichever part of a long message it is."""
+    query = select(outbox.c.owner, outbox.c.key).where(outbox.c.event_id == event, outbox.c.about.is_(None))
     row = (await connection.execute(query)).first()
-    return None if row is None else (row.owner, row.key)
+    return None if row is None else (row.owner, row.key.partition(_PART)[0])
 
 
 async def copies_of(connection: AsyncConnection, origin: EventId) -> Sequence[tuple[str, str]]:
     """The relayed copies of a message, as (owner, key)."""
-    query = select(outbox.c.owner, outbox.c.key).where(outbox.c.origin == origin)
-    return [(row.owner, row.key) for row in await connection.execute(query)]
+    query = select(outbox.c.owner, outbox.c.key).where(outbox.c.origin == origin).order_by(outbox.c.seq)
+    return [(row.owner, row.key) for row in await connection.execute(query) if _PART not in row.key]
 
 
-async def prune(connection: AsyncConnection, now: datetime, kept: timedelta) -> None:
-    """Forget the contents of what was settled long ago; the keys stay, since they say that it was said."""
-    await connection.execute(
-        update(outbox)
-        .where(outbox.c.settled_ms < to_ms(now - kept), outbox.c.about.is_(None))
-        .values(content={"body": "", "msgtype": "m.notice"})
-    )
+async def _is_to_wake(connection: AsyncConnection, owner: str, group: str, wake: str) -> bool:
+    """Whether a row that was just settled was the last one that its `wake` waits for."""
+    if not (wake and group):
+        return bool(wake)
+    query = select(outbox.c.seq).where(outbox.c.owner == owner, outbox.c.group == group, outbox.c.settled_ms.is_(None))
+    return (await connection.execute(query.limit(1))).first() is None
 
 
-async def _about(connection: AsyncConnection, row: Row[Any]) -> Row[Any]:
-    query = select(outbox).where(outbox.c.owner == row.owner, outbox.c.key == row.about)
-    return (await connection.execute(query)).one()
+_PART = ":part:"
 
 
-def _mail(row: Row[Any], about: EventId | None) -> Mail:
+def _part(key: str, number: int) -> str:
+    """The key of one of the messages into which a long one is split; the first has the key itself."""
+    return f"{key}{_PART}{number}" if number else key
+
+
+def _is_untried(row: Row[Any]) -> bool:
+    return row.settled_ms is None and not row.tried
+
+
+def _mail(row: Row[Any]) -> Mail:
     content = dict(row.content)
-    if about is not None and row.type == REACTION:
-        content["m.relates_to"] = {**content["m.relates_to"], "event_id": about}
-    elif about is not None and row.type == MESSAGE:
-        content["m.relates_to"] = {"rel_type": "m.replace", "event_id": about}
-    redacts = about if row.type == REDACTION else None
+    target = None if row.target is None else EventId(row.target)
+    if target is not None and row.type == REACTION:
+        content["m.relates_to"] = {**content["m.relates_to"], "event_id": target}
+    elif target is not None and row.type == MESSAGE:
+        content["m.relates_to"] = {"rel_type": "m.replace", "event_id": target}
+    redacts = target if row.type == REDACTION else None
     return Mail(row.seq, row.key, RoomId(row.room), row.type, content, row.urgency, redacts, f"{row.owner}:{row.key}")
 
 
@@ -312,5 +345,11 @@ def _relation(reply_to: EventId | None, thread: EventId | None) -> dict[str, Any
     return relation
 
 
-def _wording(content: Mapping[str, Any]) -> tuple[object, object]:
+def _wording(row: Row[Any]) -> tuple[object, object]:
+    """What the message reads once this row, the message itself or an edit of it, is sent."""
+    content = row.content or {}
+    return _wording_of(content.get("m.new_content", content))
+
+
+def _wording_of(content: Mapping[str, Any]) -> tuple[object, object]:
     return content.get("body"), content.get("formatted_body")

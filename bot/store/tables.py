@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, MetaData, String, Table, text
 
 metadata = MetaData()
 
@@ -22,7 +22,8 @@ inbox = Table(
     Column("event", JSON, nullable=False),
     Column("received_ms", BigInteger, nullable=False),
     Column("done", Boolean, nullable=False, default=False),
-    Index("inbox_open", "done", "seq"),
+    Index("inbox_open", "seq", sqlite_where=text("done = 0")),
+    Index("inbox_received", "received_ms"),
 )
 
 room_state = Table(
@@ -53,13 +54,14 @@ outbox = Table(
     Column("key", String, nullable=False),
     Column("room", String, nullable=False),
     Column("type", String, nullable=False),
-    Column("content", JSON, nullable=False),
+    Column("content", JSON, nullable=True),
     Column("urgency", Integer, nullable=False),
     Column("group", String, nullable=False, default=""),
     Column("wake", String, nullable=False, default=""),
     Column("origin", String, nullable=True),
     Column("about", String, nullable=True),
     Column("not_before_ms", BigInteger, nullable=False, default=0),
+    Column("tried", Boolean, nullable=False, default=False),
     Column("event_id", String, nullable=True),
     Column("refused", String, nullable=True),
     Column("settled_ms", BigInteger, nullable=True),
@@ -67,9 +69,14 @@ outbox = Table(
     Index("outbox_unsent", "settled_ms", "room", "urgency", "seq"),
     Index("outbox_event", "event_id"),
     Index("outbox_group", "owner", "group"),
+    Index("outbox_about", "owner", "about"),
     Index("outbox_origin", "origin"),
+    Index("outbox_text", "settled_ms", sqlite_where=text("content IS NOT NULL")),
 )
-"""`about` is the key of the row to whose event this one refers: what it edits, reacts to or redacts."""
+"""`about` is the key of the row to whose event this one refers: what it edits, reacts to or redacts.
+
+`tried` from the first attempt to send it on; `content` is NULL when the text is no longer remembered.
+"""
 
 alarms = Table(
     "alarms",

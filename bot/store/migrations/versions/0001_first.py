@@ -23,7 +23,8 @@ def upgrade() -> None:
         sa.Column("received_ms", sa.BigInteger, nullable=False),
         sa.Column("done", sa.Boolean, nullable=False),
     )
-    op.create_index("inbox_open", "inbox", ["done", "seq"])
+    op.create_index("inbox_open", "inbox", ["seq"], sqlite_where=sa.text("done = 0"))
+    op.create_index("inbox_received", "inbox", ["received_ms"])
     op.create_table(
         "room_state",
         sa.Column("room", sa.String, primary_key=True),
@@ -47,13 +48,14 @@ def upgrade() -> None:
         sa.Column("key", sa.String, nullable=False),
         sa.Column("room", sa.String, nullable=False),
         sa.Column("type", sa.String, nullable=False),
-        sa.Column("content", sa.JSON, nullable=False),
+        sa.Column("content", sa.JSON),
         sa.Column("urgency", sa.Integer, nullable=False),
         sa.Column("group", sa.String, nullable=False),
         sa.Column("wake", sa.String, nullable=False),
         sa.Column("origin", sa.String),
         sa.Column("about", sa.String),
         sa.Column("not_before_ms", sa.BigInteger, nullable=False),
+        sa.Column("tried", sa.Boolean, nullable=False),
         sa.Column("event_id", sa.String),
         sa.Column("refused", sa.String),
         sa.Column("settled_ms", sa.BigInteger),
@@ -62,7 +64,9 @@ def upgrade() -> None:
     op.create_index("outbox_unsent", "outbox", ["settled_ms", "room", "urgency", "seq"])
     op.create_index("outbox_event", "outbox", ["event_id"])
     op.create_index("outbox_group", "outbox", ["owner", "group"])
+    op.create_index("outbox_about", "outbox", ["owner", "about"])
     op.create_index("outbox_origin", "outbox", ["origin"])
+    op.create_index("outbox_text", "outbox", ["settled_ms"], sqlite_where=sa.text("content IS NOT NULL"))
     op.create_table(
         "alarms",
         sa.Column("owner", sa.String, primary_key=True),
