@@ -99,7 +99,9 @@ def _event(room: RoomId, raw: RawEvent, me: UserId) -> Item | None:
 def _message(common: tuple[EventId, RoomId, UserId, datetime], content: Content) -> Message | None:
     body, msgtype = content.get("body"), content.get("msgtype")
     relation = _mapping(content.get("m.relates_to"))
-    if relation.get("rel_type") == "m.replace" or not (isinstance(body, str) and isinstance(msgtype, str)):
+    if relation.get("rel_type") == "m.replace":
+        return None
+    if not (isinstance(body, str) and isinstance(msgtype, str)):
         return None
     html = content.get("formatted_body") if content.get("format") == "org.matrix.custom.html" else None
     thread = _id(relation.get("event_id")) if relation.get("rel_type") == "m.thread" else None

@@ -113,7 +113,8 @@ def _take(folder: Path) -> int:
 def _engine(file: Path, *, writer: bool) -> AsyncEngine:
     """The writer has one connection and begins IMMEDIATE: a deferred one could fail at its first write."""
     pool = {"pool_size": 1, "max_overflow": 0} if writer else {"pool_size": 4, "max_overflow": 4}
-    engine = create_async_engine(URL.create("sqlite+aiosqlite", database=str(file)), **pool)
+    url = URL.create("sqlite+aiosqlite", database=str(file))
+    engine = create_async_engine(url, **pool, hide_parameters=True)  # errors are logged, what people wrote is not
     # FULL, since NORMAL lets a power cut take back what was committed, and a homeserver on the same machine then
     # has forgotten its transaction ids too: what was said would be said again.
     pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"]

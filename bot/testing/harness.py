@@ -136,9 +136,9 @@ class Room:
     def message(self, part: str) -> dict[str, Any]:
         """The bot's newest message (no edit) whose text contains `part`."""
         for event in reversed(self.raw.messages):
-            if event["sender"] == self.talk.homeserver.me and part in event["content"].get("body", ""):
-                if not _is_edit(event):
-                    return event
+            is_ours = event["sender"] == self.talk.homeserver.me and not _is_edit(event)
+            if is_ours and part in event["content"].get("body", ""):
+                return event
         raise AssertionError(f"the bot did not say {part!r}; it said:\n" + "\n---\n".join(self.said))
 
     @property

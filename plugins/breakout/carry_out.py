@@ -262,7 +262,8 @@ class CarryOut:
 
     def _member(self, room: str, user: str, membership: str) -> Outcome:
         """What the room-state table says from now on of a person, until sync says more."""
-        row = (RoomId(room), "m.room.member", user, {"membership": membership}, self._host.me)
+        content: dict[str, object] = {"membership": membership}
+        row = (RoomId(room), "m.room.member", user, content, self._host.me)
         return Outcome((row,))
 
 

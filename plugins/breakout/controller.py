@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.matrix.ids import RoomId, server_of
+from bot.errors import Permanent
+from bot.matrix.events import RawEvent
+from bot.matrix.ids import EventId, RoomId, server_of
 from bot.plugin import Host, Unit
 from plugins.breakout import announce
 from plugins.breakout.carry_out import CarryOut, Task
@@ -15,7 +17,7 @@ from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.observed import invited, membership, room_made
 from plugins.breakout.domain.changes.people import capacity
 from plugins.breakout.domain.desired import Observed, Options, SeenRoom, creation_key, desired, desk_wish
-from plugins.breakout.domain.model import Phase, Presence, Session
+from plugins.breakout.domain.model import Errand, Phase, Presence, Session
 from plugins.breakout.domain.moments import advance, next_moment
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.plan import Stage, Step, plan
@@ -31,6 +33,7 @@ class Work:
 
     tasks: tuple[Task, ...]
     again: datetime | None
+    errands: tuple[Errand, ...] = ()
 
 
 class Controller:
@@ -41,6 +44,8 @@ class Controller:
         self._settings = config.settings()
         self._options = Options(tuple(config.call_event_types), config.history_visibility)
         self._carry_out = CarryOut(host, config)
+        self._fetched: dict[str, RawEvent | None] = {}
+        """Messages to relay, between their fetching and their relaying; None where they cannot be had."""
 
     async def converge(self, key: str) -> datetime | None:
         """Make the rooms of the main room `key` what they should be; returns when time will change that.
@@ -50,6 +55,8 @@ class Controller:
         """
         while True:
             work = await self._look(RoomId(key))
+            if await self._fetch(work.errands):
+                continue
             if not work.tasks:
                 return work.again
             stage = min(task.step.stage for task in work.tasks)
@@ -80,7 +87,7 @@ class Controller:
         if desk is not None:
             tasks += await self._plan_desk(unit, hall, await sessions.desk(main) or desk)
         await unit.alarms.ring(main, again)
-        return Work(tuple(tasks), again)
+        return Work(tuple(tasks), again, current.errands if current else ())
 
     async def _passed(self, unit: Unit, hall: Hall, desk: Desk | None, session: Session) -> Session:
         """The session after what was seen and after the time that passed, said and saved."""
@@ -89,12 +96,42 @@ class Controller:
         session = _added(advance(session, now=unit.now, settings=self._settings), notices)
         if session.phase is Phase.DELETED and desk is not None:
             await Sessions(unit.connection).save_desk(replace(desk, wanted=False))
+        session = await self._run_errands(unit, await self._scene(unit, hall, desk, session))
         if session != before:
             session = await Sessions(unit.connection).save(session)
         scene = await self._scene(unit, hall, desk, session)
         await announce.announce(unit, scene, notices)
         await announce.show_board(unit, scene)
+        lost = [seat.user for seat in session.seats.values() if seat.presence is Presence.UNREACHABLE]
+        await announce.tell_unreachable(unit, scene, lost)
         return session
+
+    async def _run_errands(self, unit: Unit, scene: Scene) -> Session:
+        """Relay what was fetched, give the receipts that are due; returns the session with the errands left."""
+        left = []
+        for errand in scene.plan.errands:
+            if errand.relays is not None and errand.relays in self._fetched:
+                event = self._fetched.pop(errand.relays)
+                if event is None:
+                    await announce.cannot_relay(unit, scene, errand)
+                    continue
+                await announce.send_copy(unit, scene, errand, str(event["type"]), event["content"])
+                left.append(replace(errand, relays=None))
+            elif errand.relays is not None or not await announce.give_receipt(unit, scene, errand):
+                left.append(errand)
+        return replace(scene.plan, errands=tuple(left))
+
+    async def _fetch(self, errands: Sequence[Errand]) -> bool:
+        """Fetch the messages that moderators want relayed; True where something was to fetch."""
+        wanted = [errand for errand in errands if errand.relays is not None]
+        for errand in wanted:
+            assert errand.relays is not None  # noqa: S101 - see above
+            try:
+                room = RoomId(errand.asked_in)
+                self._fetched[errand.relays] = await self._host.homeserver.event(room, EventId(errand.relays))
+            except Permanent:
+                self._fetched[errand.relays] = None
+        return bool(wanted)
 
     async def _adopted(self, unit: Unit, session: Session) -> Session:
         """A former session with the rooms that came to light late; time stands still for it."""

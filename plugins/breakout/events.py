@@ -9,7 +9,6 @@ from typing import Any
 
 from bot.commands.refusals import HostRefusal
 from bot.matrix.events import Departed, Message, Reaction, StateChange, Unreadable
-
 from bot.matrix.ports import Urgency
 from bot.matrix.power import Power
 from bot.plugin import Joined, ReactionAdded, ReactionRemoved, Role, Unit
@@ -24,7 +23,6 @@ from plugins.breakout.domain.changes.running import confirm, end, extend, start
 from plugins.breakout.domain.model import Phase, Presence, Session
 from plugins.breakout.domain.refusals import Refusal
 from plugins.breakout.keys import EXTENSION, Control, Offer, offer_of
-
 from plugins.breakout.store import Sessions
 from plugins.breakout.subject import BREAKOUT, MAIN, Place, Plug, Subject, place_of, role_of, subject_of
 

@@ -17,7 +17,7 @@ from plugins.breakout.domain.desired import MARKER, MainRoom, Member, SeenRoom
 from plugins.breakout.domain.model import Person
 
 _CALL_KEY = re.compile(r"@[^:]+:[^_]+")
-"""The user id in a state key of call membership, `_@ann:example.org_DEVICE_m.call` (MSC4143) or the bare id (MSC3401)."""
+"""The user id in a state key of call membership: bare (MSC3401), or `_@ann:example.org_DEVICE_m.call` (MSC4143)."""
 
 MOST_VIA = 3
 """Servers named in a link: more help nobody."""

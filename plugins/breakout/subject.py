@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,6 @@ from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change, T_co
 from plugins.breakout.domain.desired import DESK, MARKER
 from plugins.breakout.domain.model import Session, Settings
-
 from plugins.breakout.observe import Hall, is_ignored, look
 from plugins.breakout.parsers import Known
 from plugins.breakout.scene import Scene, scene_of

@@ -1,11 +1,11 @@
 """The commands, by theme: each one declaration, which parses, authorises, helps, documents and is tested."""
 
 from plugins.breakout.commands import (  # noqa: F401 - importing them declares them, in the order of the help
-    setting_up,
-    seating,
-    running,
-    talking,
+    general,
     helping,
     participants,
-    general,
+    running,
+    seating,
+    setting_up,
+    talking,
 )

@@ -9,6 +9,7 @@ from plugins.breakout.commands.general import help_overview
 from plugins.breakout.commands.places import ANYWHERE, IN_BREAKOUT, it, knowing
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.changes import help as helping
+from plugins.breakout.domain.changes.seats import go_back
 from plugins.breakout.subject import BREAKOUT, Plug
 
 SECTION = "Help requests"
@@ -100,8 +101,6 @@ async def ask(call: Call[Plug], text: Rest = "") -> Doc | None:
 @plugin.command("back", where=IN_BREAKOUT, examples=("back",), section=SECTION)
 async def back(call: Call[Plug]) -> Doc:
     """Gives you the link to the main room; your seat stays yours."""
-    from plugins.breakout.domain.changes.seats import go_back
-
     about = it(call)
     seat = about.session.seats.get(about.asker) if about.session else None
     if seat is not None:

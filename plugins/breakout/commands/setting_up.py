@@ -6,10 +6,11 @@ import secrets
 from random import SystemRandom
 
 from bot.message.doc import Doc
-from bot.plugin import Call, Role, Tick
+from bot.plugin import Call, Outcome, Role, Tick
 from plugins.breakout import parsers, views
 from plugins.breakout.announce import ask_who_is_here
 from plugins.breakout.commands.places import ANYWHERE, OUTSIDE, it, knowing
+from plugins.breakout.commands.seating import assign, unassign
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.changes import rooms, setup
 from plugins.breakout.domain.changes.setup import Layout
@@ -103,10 +104,8 @@ async def check_in(call: Call[Plug], _: None) -> Tick:
     parse=knowing(parsers.add),
     section=SECTION,
 )
-async def add(call: Call[Plug], asked: parsers.AddRooms | parsers.Assign) -> Doc:
+async def add(call: Call[Plug], asked: parsers.AddRooms | parsers.Assign) -> Outcome:
     """Adds a room, also while the session runs."""
-    from plugins.breakout.commands.seating import assign
-
     if isinstance(asked, parsers.Assign):
         return await assign(call, asked)
     about = it(call)
@@ -123,10 +122,8 @@ async def add(call: Call[Plug], asked: parsers.AddRooms | parsers.Assign) -> Doc
     parse=knowing(parsers.remove),
     section=SECTION,
 )
-async def remove(call: Call[Plug], asked: parsers.RemoveRoom | parsers.Unassign) -> Doc:
+async def remove(call: Call[Plug], asked: parsers.RemoveRoom | parsers.Unassign) -> Outcome:
     """Removes a room; its people lose their seats and are told."""
-    from plugins.breakout.commands.seating import unassign
-
     if isinstance(asked, parsers.Unassign):
         return await unassign(call, asked)
     about = it(call)

@@ -58,10 +58,7 @@ def ask_help(
         raise HelpCooldown(settings.help_cooldown - (now - last))
     room = session.room(number)
     old = room.help
-    if old:
-        request = replace(old, user=user, text=text or old.text, times=old.times + 1)
-    else:
-        request = Help(user, now, text)
+    request = replace(old, user=user, text=text or old.text, times=old.times + 1) if old else Help(user, now, text)
     session = replace(session.with_room(replace(room, help=request)), asked_at={**session.asked_at, user: now})
     notice = HelpAsked(session.id, session.round, number, request.since, request.times, user, request.text)
     return Change(session, HelpTold(session.room(number), request), (notice,))

@@ -1,0 +1,244 @@
+"""Where each notice goes: which room, under which key, how urgently; and the boards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from bot.matrix.ids import EventId, RoomId
+from bot.matrix.ports import Pace, Urgency
+from bot.message.doc import Doc, Relayed
+from bot.plugin import Sent, Unit
+from plugins.breakout import views
+from plugins.breakout.domain import notices as n
+from plugins.breakout.domain.estimate import invites_left
+from plugins.breakout.domain.model import Errand, Phase, Session
+from plugins.breakout.keys import Control
+from plugins.breakout.scene import Scene
+
+FEW_INVITES = 20
+"""Below this many invites a start is felt as one moment, and its progress is not said."""
+
+
+async def announce(unit: Unit, scene: Scene, notices: Sequence[n.Notice]) -> None:
+    """Say each notice once, where it belongs."""
+    for notice in notices:
+        await _announce(unit, scene, notice)
+
+
+async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
+    match notice:
+        case n.RoomClosed():
+            await _in_room(unit, scene, notice.room, notice, held=True)
+        case n.MainEnded():
+            await _say(unit, scene, scene.hall.id, notice, held=True)
+        case n.HelpAsked():
+            await _help(unit, scene, notice)
+        case n.HelpReminded():
+            await _to_moderators(unit, scene, notice)
+            if room := _room_id(scene, notice.room):
+                await unit.outbox.say(f"{notice.key}:asker", room, views.still_waiting(scene, notice.user))
+        case n.LateAsked() | n.Promoted() | n.HelpClosed():
+            await _to_moderators(unit, scene, notice)
+        case n.PleaseMove():
+            await _in_room(unit, scene, notice.from_room, notice, urgency=Urgency.INVITE)
+        case n.ClosingNotice() | n.WarningGiven():
+            await _in_room(unit, scene, notice.room, notice, urgency=Urgency.LOCK)
+        case n.WelcomeRoom() | n.TaskSet() | n.TimeChanged() | n.HelpClaimed() | n.HelpUnclaimed():
+            await _in_room(unit, scene, notice.room, notice)
+        case n.ClockBegan():
+            for number in (room.number for room in scene.plan.open_rooms):
+                if there := _room_id(scene, number):
+                    await unit.outbox.say(f"{notice.key}:{number}", there, views.said(notice, scene))
+        case _:
+            await _say(unit, scene, scene.hall.id, notice)
+
+
+async def _say(unit: Unit, scene: Scene, room: RoomId, notice: n.Notice, **options: Any) -> None:
+    if options.get("held"):
+        options |= {"group": closing_group(scene.plan), "wake": scene.hall.id}
+    await unit.outbox.say(notice.key, room, views.said(notice, scene), **options)
+
+
+async def _in_room(unit: Unit, scene: Scene, number: int, notice: n.Notice, **options: Any) -> None:
+    if room := _room_id(scene, number):
+        await _say(unit, scene, room, notice, **options)
+
+
+def _room_id(scene: Scene, number: int) -> RoomId | None:
+    room_id = scene.plan.room(number).room_id
+    return RoomId(room_id) if room_id else None
+
+
+async def _to_moderators(unit: Unit, scene: Scene, notice: n.Notice) -> None:
+    """To the desk; to the main room while no moderator has come to the desk."""
+    room = scene.desk if scene.desk and scene.desk_is_used else scene.hall.id
+    await unit.outbox.say(notice.key, room, views.said(notice, scene), urgency=Urgency.ANSWER)
+
+
+async def _help(unit: Unit, scene: Scene, notice: n.HelpAsked) -> None:
+    at_desk = scene.desk is not None and scene.desk_is_used
+    room = scene.desk if scene.desk is not None and at_desk else scene.hall.id
+    doc = views.help_asked_notice(scene, notice, at_desk=at_desk)
+    await unit.outbox.say(notice.key, room, doc, urgency=Urgency.ANSWER)
+
+
+# --- the end
+
+
+def closing_group(session: Session) -> str:
+    """The outbox group of what is said when the rooms are locked, and held until then."""
+    return f"closed:{session.id}:{session.round}"
+
+
+async def is_told_closed(unit: Unit, session: Session, number: int) -> bool:
+    """Whether a room's closing message is sent, or never will be."""
+    sent = await unit.outbox.sent(n.RoomClosed(session.id, session.round, number).key)
+    return sent is None or sent.settled
+
+
+# --- boards
+
+
+async def show_board(unit: Unit, scene: Scene, *, fresh: bool = False) -> None:
+    """Bring the boards up to date by an edit; a fresh one where there is none, or where it is asked for."""
+    session = scene.plan
+    if not session.open_rooms or session.phase is Phase.DELETED:
+        return
+    await _show(unit, scene, Control.BOARD, scene.hall.id, views.board(scene), fresh=fresh)
+    if scene.desk is not None:
+        await _show(unit, scene, Control.DESK_BOARD, scene.desk, views.desk_board(scene), fresh=fresh)
+        await unit.outbox.say(f"desk-welcome:{scene.desk}", scene.desk, views.desk_welcome(scene))
+
+
+async def _show(unit: Unit, scene: Scene, control: Control, room: RoomId, doc: Doc, *, fresh: bool) -> None:
+    session = scene.plan
+    key = f"{control}:{session.id}:{session.phase}:{session.round}"
+    number = await _newest(unit, key)
+    if fresh and number:
+        number += 1
+        await unit.outbox.say(f"{key}:{number}", room, doc)
+    elif not number:
+        await unit.outbox.say(f"{key}:1", room, doc)
+    else:
+        later = scene.now + scene.settings.board_interval
+        await unit.outbox.edit(f"{key}:{number}", doc, not_before=later)
+
+
+async def _newest(unit: Unit, key: str) -> int:
+    """The number of the newest board of this key; 0 where there is none."""
+    number = 0
+    while await unit.outbox.sent(f"{key}:{number + 1}") is not None:
+        number += 1
+    return number
+
+
+async def show_progress(unit: Unit, scene: Scene, pace: Pace) -> None:
+    """Say how far a long start is, in one message that is edited."""
+    session = scene.plan
+    done, of = invites_left(session)
+    if of < FEW_INVITES:
+        return
+    seconds = (of - done) * (1 / pace.per_second if pace.per_second else pace.seconds_per_request)
+    key = f"progress:{session.id}:{session.round}"
+    doc = views.progress(scene, done, of, seconds)
+    await unit.outbox.say(key, scene.desk or scene.hall.id, doc)
+    await unit.outbox.edit(key, doc, not_before=scene.now + timedelta(seconds=2))
+
+
+# --- texts to the rooms, and their receipts
+
+
+def errand_group(errand: Errand) -> str:
+    """The outbox group of the copies of one text."""
+    return f"broadcast:{errand.event}"
+
+
+def errand_rooms(session: Session, errand: Errand) -> Sequence[tuple[int, RoomId]]:
+    """The rooms that a text is for and that exist."""
+    rooms = session.open_rooms if errand.number is None else (session.room(errand.number),)
+    return [(room.number, RoomId(room.room_id)) for room in rooms if room.room_id]
+
+
+async def send_text(unit: Unit, scene: Scene, errand: Errand, text: Relayed) -> None:
+    """Put a typed text into the outbox for each room."""
+    for number, room in errand_rooms(scene.plan, errand):
+        await unit.outbox.say(
+            n.Broadcast(scene.plan.id, errand.event, number).key,
+            room,
+            views.broadcast(scene, errand.by, text),
+            group=errand_group(errand),
+            wake=scene.hall.id,
+            origin=EventId(errand.event),
+        )
+
+
+async def send_copy(unit: Unit, scene: Scene, errand: Errand, type_: str, content: Mapping[str, Any]) -> None:
+    """Relay somebody's message to each room: as it is, pinging nobody, standing in no thread."""
+    assert errand.relays is not None  # noqa: S101 - asked only for errands that relay
+    copy = {key: value for key, value in content.items() if key != "m.relates_to"}
+    copy["m.mentions"] = {}
+    for number, room in errand_rooms(scene.plan, errand):
+        key = n.Broadcast(scene.plan.id, errand.event, number).key
+        await unit.outbox.relay(
+            key,
+            room,
+            type_,
+            copy,
+            group=errand_group(errand),
+            wake=scene.hall.id,
+            origin=EventId(errand.relays),
+        )
+
+
+async def give_receipt(unit: Unit, scene: Scene, errand: Errand) -> bool:
+    """Say which rooms have a text, once that is known of all; False while it is not."""
+    sent = await unit.outbox.group(errand_group(errand))
+    if not all(copy.settled for copy in sent):
+        return False
+    numbers = {room: number for number, room in errand_rooms(scene.plan, errand)}
+    reached = list(dict.fromkeys(numbers[copy.room] for copy in sent if copy.event and copy.room in numbers))
+    failed = [(numbers[copy.room], copy.refused or "") for copy in sent if _failed(copy) and copy.room in numbers]
+    absent = [
+        (seat.user, seat.room)
+        for seat in scene.plan.seats.values()
+        if seat.room in numbers.values() and seat.presence != "joined"
+    ]
+    await _answer(unit, errand, views.receipt(scene, reached, failed, absent))
+    return True
+
+
+async def cannot_relay(unit: Unit, scene: Scene, errand: Errand) -> None:
+    """Say that the message to relay cannot be had."""
+    await _answer(unit, errand, views.nothing_to_relay(scene))
+
+
+async def _answer(unit: Unit, errand: Errand, doc: Doc) -> None:
+    await unit.outbox.say(
+        f"reply:{errand.event}",
+        RoomId(errand.asked_in),
+        doc,
+        urgency=Urgency.ANSWER,
+        reply_to=EventId(errand.event),
+        thread=EventId(errand.thread) if errand.thread else None,
+    )
+
+
+def _failed(copy: Sent) -> bool:
+    return copy.refused is not None
+
+
+async def ask_who_is_here(unit: Unit, scene: Scene, event: EventId) -> None:
+    """Post the check-in."""
+    await unit.outbox.say(f"{Control.CHECK_IN}:{event}", scene.hall.id, views.who_is_here(scene))
+
+
+async def tell_unreachable(unit: Unit, scene: Scene, users: Sequence[str]) -> None:
+    """Tell the moderators who could not be invited, each once a round."""
+    session = scene.plan
+    for user in users:
+        seat = session.seats[user]
+        key = f"unreachable:{session.id}:{session.round}:{seat.invite_count}:{user}"
+        room = scene.desk if scene.desk and scene.desk_is_used else scene.hall.id
+        await unit.outbox.say(key, room, views.unreachable(scene, user, seat.room, seat.problem))

@@ -1,0 +1,241 @@
+"""Who is where: the boards, and single answers about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot.message.doc import Bullets, Doc, Inline, Para, Text, doc
+from bot.plugin import Role
+from plugins.breakout.domain.changes import people as rules
+from plugins.breakout.domain.changes.help import HelpTold
+from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat
+from plugins.breakout.scene import Scene
+from plugins.breakout.views.words import MOST_NAMES, counted_people, length, listed, people, say, say_n, text
+
+KEYCAPS = ("1️⃣", "2️⃣", "3️⃣", "4️⃣", "5️⃣", "6️⃣", "7️⃣", "8️⃣", "9️⃣", "🔟")
+
+
+def board(scene: Scene) -> Doc:
+    """The main room's board: a line a room, the time, who has no seat."""
+    session = scene.plan
+    lines = Bullets(tuple(_room_line(scene, room) for room in session.open_rooms))
+    keycaps: tuple[str, ...] = ()
+    if session.mode is Mode.CHOOSE and session.phase in (Phase.SET_UP, Phase.RUNNING):
+        keycaps = KEYCAPS[: len(session.open_rooms)] if _fits_keycaps(scene) else ()
+    said = doc(_head(scene), lines, _foot(scene))
+    return Doc(said.blocks, keycaps=keycaps)
+
+
+def _fits_keycaps(scene: Scene) -> bool:
+    """Reactions name rooms by their numbers, which go to ten."""
+    return all(room.number <= len(KEYCAPS) for room in scene.plan.open_rooms)
+
+
+def desk_board(scene: Scene) -> Doc:
+    """The desk's board: the same, with help requests and controls."""
+    session = scene.plan
+    requests = [_request_line(scene, room) for room in session.open_rooms if room.help]
+    problems = [_problem_line(scene, seat) for seat in session.seats.values() if seat.presence is Presence.UNREACHABLE]
+    controls: tuple[str, ...] = ()
+    controls_said: list[Para] = []
+    if session.phase in (Phase.SET_UP, Phase.ENDED):
+        controls = ("▶️",)
+        controls_said = [say("Tap ▶️ to start.")]
+    elif session.phase is Phase.RUNNING and session.ends_at:
+        controls = ("➕", "⏹️")
+        controls_said = [say("Tap ➕ for 5 more minutes, ⏹️ to end.")]
+    elif session.phase is Phase.RUNNING:
+        controls = ("⏹️",)
+        controls_said = [say("Tap ⏹️ to end.")]
+    base = board(scene)
+    extra = [Bullets((*requests, *problems))] if requests or problems else []
+    return Doc((*base.blocks, *extra, *controls_said), keycaps=controls)
+
+
+def _head(scene: Scene) -> Para:
+    session = scene.plan
+    match session.phase:
+        case Phase.SET_UP if session.mode is Mode.CHOOSE:
+            return say(
+                "**Breakout rooms are planned.** Choose yours with its number, or `{p} choose 2`.", p=scene.prefix
+            )
+        case Phase.SET_UP:
+            return say("**Breakout rooms are planned.** Nobody is invited yet.")
+        case Phase.RUNNING if session.ends_at:
+            left = length(session.ends_at - scene.now) if session.ends_at > scene.now else text("a moment")
+            return say(
+                "**Breakout rooms are open** until {end} ({left} left).", end=scene.clock(session.ends_at), left=left
+            )
+        case Phase.RUNNING:
+            return say("**Breakout rooms are open.**")
+        case Phase.CLOSING if session.ends_at:
+            return say("**Breakout rooms are closing** at {end}.", end=scene.clock(session.ends_at))
+        case Phase.ENDED:
+            return say("**Breakout rooms are closed.** Everybody is back here.")
+        case _:
+            return say("**There are no breakout rooms.**")
+
+
+def _room_line(scene: Scene, room: Room) -> Para:
+    session = scene.plan
+    seats = session.people_of(room.number)
+    running = session.phase in (Phase.RUNNING, Phase.CLOSING)
+    head: tuple[Inline, ...] = (*say("{number}. **{room}**", number=room.number, room=room.name).parts, Text(": "))
+    if len(session.seats) > MOST_NAMES:
+        body: tuple[Inline, ...] = (Text(counted_people(len(seats))),)
+    elif seats:
+        body = listed([part for seat in seats for part in _seat(scene, seat, running=running)])
+    else:
+        body = say("nobody yet").parts
+    tail: tuple[Inline, ...] = ()
+    if running and seats:
+        tail = say(" · {here} of {all} here", here=scene.inside(room.number), all=len(seats)).parts
+    elif session.mode is Mode.CHOOSE and session.phase is Phase.SET_UP:
+        most = rules.capacity(session, scene.hall.people)
+        tail = say(" · {taken} of {all} seats taken", taken=len(seats), all=most).parts
+    return Para((*head, *body, *tail))
+
+
+def _seat(scene: Scene, seat: Seat, *, running: bool) -> tuple[Inline, ...]:
+    name = scene.name(seat.user)
+    remark = _remark(seat.presence) if running else ""
+    return (Text(f"{name.text} ({remark})"),) if remark else (name,)
+
+
+def _remark(presence: Presence) -> str:
+    match presence:
+        case Presence.ASSIGNED | Presence.INVITED:
+            return text("not yet there")
+        case Presence.IN_MAIN:
+            return text("in the main room")
+        case Presence.DECLINED:
+            return text("declined")
+        case Presence.LEFT:
+            return text("left")
+        case Presence.REMOVED:
+            return text("removed")
+        case Presence.UNREACHABLE:
+            return text("could not be invited")
+        case Presence.JOINED:
+            return ""
+
+
+def _foot(scene: Scene) -> tuple[Para, ...]:
+    session = scene.plan
+    without = rules.without_seat(session, scene.hall.people)
+    if not without or session.phase is Phase.ENDED:
+        return ()
+    if len(without) > MOST_NAMES or len(session.seats) > MOST_NAMES:
+        return (say_n("{count} person has no seat.", "{count} people have no seat.", len(without)),)
+    return (say("Without a seat: {people}.", people=people(scene, without)),)
+
+
+def _request_line(scene: Scene, room: Room) -> Para:
+    request = room.help
+    assert request is not None  # noqa: S101 - asked only for rooms with a request
+    age = length(scene.now - request.since)
+    if request.claimed_by:
+        return say(
+            "🙋 {room} asked for help {age} ago; {who} is coming.",
+            room=scene.room(room.number),
+            age=age,
+            who=scene.name(request.claimed_by),
+        )
+    return say("🙋 {room} asked for help {age} ago; nobody is coming yet.", room=scene.room(room.number), age=age)
+
+
+def _problem_line(scene: Scene, seat: Seat) -> Para:
+    return say(
+        "⚠️ {who} could not be invited to {room}: {why}. They can open the room by its link once you have let them in.",
+        who=scene.name(seat.user),
+        room=scene.room(seat.room),
+        why=seat.problem or text("the server refused"),
+    )
+
+
+def status_of_room(scene: Scene, number: int) -> Doc:
+    """The people of one room, each with what is known."""
+    session, room = scene.plan, scene.plan.room(number)
+    seats = session.people_of(number)
+    running = session.phase in (Phase.RUNNING, Phase.CLOSING)
+    head = say_n("{room} has {count} person.", "{room} has {count} people.", len(seats), room=scene.room(number))
+    lines = [Para(_seat(scene, seat, running=running)) for seat in seats]
+    task = [say("Task: {task}", task=room.task)] if room.task else []
+    request = [_request_line(scene, room)] if room.help else []
+    return doc(head, [Bullets(tuple(lines))] if lines else [], task, request)
+
+
+def me(scene: Scene, user: str) -> Doc:
+    """The asker's room, its people, its link, the time left."""
+    session = scene.session
+    if session is None or not session.open_rooms:
+        return doc(say("There are no breakout rooms here now."))
+    seat = session.seats.get(user)
+    if seat is None:
+        if session.mode is Mode.CHOOSE:
+            return doc(say("You have no room yet. Choose one with `{p} choose 2`.", p=scene.prefix))
+        return doc(say("You have no seat in a breakout room."))
+    others = [other.user for other in session.people_of(seat.room) if other.user != user]
+    with_whom = say(" with {people}", people=people(scene, others)).parts if others else ()
+    where = say("You are in {room}{others}.", room=scene.room(seat.room), others=with_whom)
+    return doc(where, _time(scene), _what_now(scene, seat))
+
+
+def _what_now(scene: Scene, seat: Seat) -> tuple[Para, ...]:
+    if scene.plan.phase is not Phase.RUNNING:
+        return ()
+    if seat.presence in (Presence.DECLINED, Presence.LEFT):
+        return (say("`{p} rejoin` invites you again.", p=scene.prefix),)
+    if seat.presence is Presence.INVITED:
+        return (say("Your invitation is waiting: open it and accept."),)
+    return ()
+
+
+def time_left(scene: Scene) -> Doc:
+    """How long the rooms stay open."""
+    return doc(_time(scene)) if scene.session else doc(say("There are no breakout rooms here now."))
+
+
+def _time(scene: Scene) -> Para:
+    session = scene.plan
+    if session.phase is Phase.SET_UP:
+        return say("The breakout rooms are not open yet.")
+    if session.phase in (Phase.ENDED, Phase.DELETED):
+        return say("The breakout rooms are closed.")
+    if session.ends_at is None:
+        return say("The rooms stay open until a moderator ends them.")
+    left = length(session.ends_at - scene.now)
+    return say("{left} left: the rooms close at {end}.", left=left, end=scene.clock(session.ends_at))
+
+
+def queue(scene: Scene, requests: Sequence[HelpTold]) -> Doc:
+    """Who waits for help."""
+    if not requests:
+        return doc(say("Nobody is waiting for help."))
+    head = say_n("{count} room waits for help.", "{count} rooms wait for help.", len(requests))
+    lines = [_request_line(scene, told.room) for told in requests]
+    first = requests[0].room.number
+    return doc(head, Bullets(tuple(lines)), say("`{p} claim {number}` takes the first.", p=scene.prefix, number=first))
+
+
+def next_step(scene: Scene, user: str, role: Role) -> Doc:
+    """The one thing to do next, by role and phase."""
+    if role < Role.MODERATOR:
+        return me(scene, user)
+    session, p = scene.session, scene.prefix
+    if session is None or not session.open_rooms:
+        return doc(say("Next: `{p} setup 4` plans four rooms, then `{p} start 20m` opens them for 20 minutes.", p=p))
+    match session.phase:
+        case Phase.SET_UP:
+            rooms = len(session.open_rooms)
+            head = say_n("{count} room is planned.", "{count} rooms are planned.", rooms)
+            return doc(head, say("Next: `{p} start 20m` opens them for 20 minutes.", p=p))
+        case Phase.RUNNING:
+            return doc(_time(scene), say("Next: `{p} broadcast …` speaks to every room, `{p} end` closes them.", p=p))
+        case Phase.CLOSING:
+            return doc(_time(scene), say("Next: `{p} extend 5m` takes the end back.", p=p))
+        case _:
+            return doc(
+                say("The breakout rooms are closed."),
+                say("Next: `{p} start` opens the same rooms again, `{p} delete` does away with them.", p=p),
+            )

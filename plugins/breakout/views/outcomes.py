@@ -1,0 +1,359 @@
+"""The replies: what came of each command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from bot.message.doc import Bullets, Doc, Inline, Para, Text, doc
+from plugins.breakout.domain.changes.help import HelpTold
+from plugins.breakout.domain.changes.rooms import RemovedRoom, RenamedRoom, TaskChanged
+from plugins.breakout.domain.changes.running import ConfirmAsked, Ending, SessionDeleted, Started, TimerSet
+from plugins.breakout.domain.changes.seats import Assigned, Dealt, Rejoin, Rejoined, Unassigned
+from plugins.breakout.domain.changes.setup import SetUp
+from plugins.breakout.domain.model import Confirm, Mode, Phase, Room
+from plugins.breakout.scene import Scene
+from plugins.breakout.views.words import (
+    counted_people,
+    counted_rooms,
+    length,
+    listed,
+    mode_name,
+    people,
+    say,
+    say_n,
+    text,
+)
+
+A_WHILE = 2.0
+"""Seconds from which on it is worth saying how long something takes."""
+
+
+def set_up(scene: Scene, told: SetUp, seconds: float) -> Doc:
+    """What `setup` has planned, for whom, and how long the start will take."""
+    session = scene.plan
+    names = listed([Text(room.name) for room in session.open_rooms])
+    head = say_n(
+        "{count} breakout room is planned: {names} ({mode}).",
+        "{count} breakout rooms are planned: {names} ({mode}).",
+        len(session.open_rooms),
+        names=names,
+        mode=mode_name(session.mode),
+    )
+    who = say(
+        "{participants} in the main room, {here} seem to be here, {seated} have a seat.",
+        participants=counted_people(told.participants),
+        here=told.here,
+        seated=told.seated,
+    )
+    return doc(head, _replaced(told), who, _how_long(seconds), _after_setup(scene))
+
+
+def _replaced(told: SetUp) -> tuple[Para, ...]:
+    if told.replaced is None or not told.replaced.rooms:
+        return ()
+    names = listed([Text(room.name) for room in told.replaced.open_rooms])
+    return (say("It replaces the plan of {names}.", names=names),)
+
+
+def _how_long(seconds: float) -> tuple[Para, ...]:
+    if seconds < A_WHILE:
+        return (say("The start takes a moment on this server."),)
+    return (say("The start takes about {time} on this server.", time=length(timedelta(seconds=seconds))),)
+
+
+def _after_setup(scene: Scene) -> Para:
+    p = scene.prefix
+    match scene.plan.mode:
+        case Mode.AUTO:
+            return say("Next: `{p} start 20m`, or first `{p} assign @ann to 2`.", p=p)
+        case Mode.MANUAL:
+            return say("Next: `{p} assign @ann @bob to 1`, then `{p} start 20m`.", p=p)
+        case Mode.CHOOSE:
+            return say("People choose with the numbers on the board. Next: `{p} start 20m`.", p=p)
+
+
+def rooms_added(scene: Scene, rooms: Sequence[Room]) -> Doc:
+    """The rooms that are new."""
+    del scene
+    names = listed([Text(room.name) for room in rooms])
+    return doc(say_n("{names} is added.", "{names} are added.", len(rooms), names=names))
+
+
+def room_removed(scene: Scene, told: RemovedRoom) -> Doc:
+    """The room that is gone, and its people."""
+    head = say("{room} is removed.", room=told.room.name)
+    if not told.users:
+        return doc(head)
+    next_ = say("`{p} fill` seats them elsewhere.", p=scene.prefix)
+    return doc(head, say("Without a seat now: {people}.", people=people(scene, told.users)), next_)
+
+
+def room_renamed(scene: Scene, told: RenamedRoom) -> Doc:
+    """The new name."""
+    del scene
+    return doc(say("{former} is now {name}.", former=told.former, name=told.room.name))
+
+
+def task_changed(scene: Scene, told: TaskChanged) -> Doc:
+    """The rooms with their task."""
+    del scene
+    names = listed([Text(room.name) for room in told.rooms])
+    if not told.rooms[0].task:
+        return doc(say("The task of {rooms} is taken away.", rooms=names))
+    return doc(say("The task of {rooms}: {task}", rooms=names, task=told.rooms[0].task))
+
+
+def assigned(scene: Scene, told: Assigned) -> Doc:
+    """Who sits where now."""
+    lines = [
+        *(say("{who} sits in {room}.", who=who, room=room) for room, who in _by_room(scene, told.seated)),
+        *(
+            say("{who} moves from {old} to {new}.", who=scene.name(user), old=scene.room(old), new=scene.room(new))
+            for user, old, new in told.moved
+        ),
+        *(
+            say("{who} is invited to {room} again.", who=who, room=room)
+            for room, who in _by_room(scene, told.invited_again)
+        ),
+        *(say("{who} sits in {room} already.", who=who, room=room) for room, who in _by_room(scene, told.unchanged)),
+    ]
+    if told.passed:
+        passed = people(scene, told.passed)
+        lines.append(say("Not invited, since they passed this round: {who}.", who=passed))
+    return doc(lines)
+
+
+def _by_room(scene: Scene, pairs: Iterable[tuple[str, int]]) -> list[tuple[Inline, tuple[Inline, ...]]]:
+    rooms: dict[int, list[str]] = {}
+    for user, number in pairs:
+        rooms.setdefault(number, []).append(user)
+    return [(scene.room(number), people(scene, users)) for number, users in rooms.items()]
+
+
+def unassigned(scene: Scene, told: Unassigned) -> Doc:
+    """Who has lost the seat."""
+    lines = [
+        say("{who} has no seat in {room} any more.", who=scene.name(user), room=scene.room(number))
+        for user, number in told.users
+    ]
+    return doc(lines)
+
+
+def dealt(scene: Scene, told: Dealt) -> Doc:
+    """What `shuffle` or `fill` did."""
+    head = say(
+        "{seated} newly seated, {moved} moved.", seated=counted_people(told.seated), moved=counted_people(told.moved)
+    )
+    left = [say("Still without a seat: {people}.", people=people(scene, told.unseated))] if told.unseated else []
+    return doc(head, left)
+
+
+def decided(scene: Scene, told: Started | ConfirmAsked | SessionDeleted) -> Doc:
+    """A start, a deletion, or the question before it."""
+    match told:
+        case Started():
+            return started(scene, told)
+        case ConfirmAsked():
+            return confirm_asked(scene, told)
+        case SessionDeleted():
+            return doc(say("The breakout rooms and the desk are being deleted. This room stays as it is."))
+
+
+def started(scene: Scene, told: Started) -> Doc:
+    """What the start does."""
+    session = scene.plan
+    rooms = counted_rooms(len(session.open_rooms))
+    if session.mode is Mode.CHOOSE:
+        head = say("The breakout rooms are opening: {rooms}, and people choose theirs.", rooms=rooms)
+    else:
+        head = say(
+            "The breakout rooms are opening: {rooms} for {people}.", rooms=rooms, people=counted_people(told.seated)
+        )
+    lines: list[Para] = []
+    if session.limit is not None:
+        lines.append(say("They close {time} after the invites are out.", time=length(session.limit)))
+    if told.rooms_before != len(session.open_rooms):
+        lines.append(say("Counted again: {before} before.", before=counted_rooms(told.rooms_before)))
+    lines += [say("New: {who} in {room}.", who=who, room=room) for room, who in _by_room(scene, told.newcomers)]
+    lines += [
+        say("Moved to even the groups: {who}, now in {room}.", who=who, room=room)
+        for room, who in _by_room(scene, [(user, new) for user, _, new in told.moved])
+    ]
+    if told.gone:
+        lines.append(
+            say_n(
+                "{count} person has gone and lost the seat.",
+                "{count} people have gone and lost their seats.",
+                len(told.gone),
+            )
+        )
+    if told.unseated and session.mode is not Mode.CHOOSE:
+        lines.append(
+            say("Without a seat: {people}. `{p} fill` seats them.", people=people(scene, told.unseated), p=scene.prefix)
+        )
+    return doc(head, lines)
+
+
+def confirm_asked(scene: Scene, told: ConfirmAsked) -> Doc:
+    """The question, and both ways to say yes."""
+    p = scene.prefix
+    if told.pending.what is Confirm.START:
+        question = say(
+            "Start now? {people} will be invited into {rooms}.",
+            people=counted_people(told.people),
+            rooms=counted_rooms(told.rooms),
+        )
+        how = say("Tap ✅, or type `{p} start confirm`.", p=p)
+    else:
+        running = scene.plan.phase in (Phase.RUNNING, Phase.CLOSING)
+        ends = say("The rooms are open: they end at once.").parts if running else ()
+        question = Para(
+            (
+                *say(
+                    "Delete {rooms} and the desk? What was written there becomes unreachable; "
+                    "this room is not touched. ",
+                    rooms=counted_rooms(told.rooms),
+                ).parts,
+                *ends,
+            )
+        )
+        how = say(
+            "Tap ✅ within {time}, or type `{p} delete confirm`.", p=p, time=length(scene.settings.confirm_within)
+        )
+    return Doc((question, how), keycaps=("✅",))
+
+
+def timer_set(scene: Scene, told: TimerSet) -> Doc:
+    """When the rooms close now."""
+    if told.ends_at is not None:
+        left = length(told.ends_at - scene.now)
+        said = say("The rooms close at {end}, in {left}.", end=scene.clock(told.ends_at), left=left)
+    elif told.limit is not None:
+        said = say("The rooms close {time} after the invites are out.", time=length(told.limit))
+    else:
+        said = say("The rooms stay open until you end them.")
+    return doc([say("The end is taken back.")] if told.reopened else [], said)
+
+
+def ending(scene: Scene, told: Ending) -> Doc:
+    """When everybody is brought back."""
+    if told.ends_at is None:
+        return doc(say("The rooms are closing now, and everybody is brought back."))
+    left = length(told.ends_at - scene.now)
+    return doc(
+        say("The rooms close at {end}, in {left}; every room is told.", end=scene.clock(told.ends_at), left=left),
+        say("`{p} end now` ends at once, `{p} end cancel` takes it back.", p=scene.prefix),
+    )
+
+
+def rejoined(scene: Scene, told: Rejoined) -> Doc:
+    """What `rejoin` comes to, where it needs words."""
+    room: Inline = scene.room(told.room.number) if told.room else Text("")
+    match told.how:
+        case Rejoin.INVITED_AGAIN | Rejoin.SEATED:
+            return doc(say("Your invitation to {room} is on its way.", room=room))
+        case Rejoin.STILL_INVITED:
+            return doc(say("Your invitation to {room} is waiting: open it and accept.", room=room))
+        case Rejoin.ALREADY_IN:
+            return doc(say("You are in {room}: open it from your room list.", room=room))
+        case Rejoin.ASKED_MODERATORS:
+            return doc(say("You have no seat yet. The moderators are asked to give you one."))
+        case Rejoin.CHOOSE:
+            return doc(say("Choose your room: `{p} choose 2`.", p=scene.prefix))
+        case Rejoin.NEXT_ROUND:
+            return doc(say("Nothing is running now. You take part from the next start on."))
+
+
+def claimed(scene: Scene, told: HelpTold) -> Doc:
+    """The link, and what the room asked."""
+    head = say("{room} knows that you are coming.", room=scene.room(told.room.number))
+    asked = [say("{who} asked: {text}", who=scene.name(told.help.user), text=told.help.text)] if told.help.text else []
+    return doc(head, asked)
+
+
+def resolved(scene: Scene, told: HelpTold) -> Doc:
+    """The request is closed."""
+    return doc(say("The request of {room} is closed.", room=scene.room(told.room.number)))
+
+
+def visit(scene: Scene, room: Room) -> Doc:
+    """The link."""
+    return doc(say("Open {room}.", room=scene.room(room.number)), _way_in(scene))
+
+
+def _way_in(scene: Scene) -> tuple[Para, ...]:
+    return (say("You can enter every room while you are at {desk}.", desk=scene.desk_link(text("the desk"))),)
+
+
+def help_asked(scene: Scene, told: HelpTold) -> Doc:
+    """What an asker is told."""
+    if told.help.claimed_by:
+        head = say("{who} is on the way.", who=scene.name(told.help.claimed_by))
+    else:
+        head = say("The moderators are told, and one of them will come.")
+    return doc(head, say("`{s}help cancel` takes it back, `{s}commands` lists what you can type.", s=scene.sign))
+
+
+def help_withdrawn(scene: Scene, told: HelpTold) -> Doc:
+    """The request is taken back."""
+    del scene, told
+    return doc(say("Your request is taken back."))
+
+
+def back(scene: Scene) -> Doc:
+    """The link to the main room."""
+    return doc(say("This way back: {main}. Your seat here stays yours.", main=scene.main_link()))
+
+
+def receipt(
+    scene: Scene, reached: Sequence[int], failed: Sequence[tuple[int, str]], absent: Sequence[tuple[str, int]]
+) -> Doc:
+    """Which rooms have a text, and who is seated there but not in."""
+    if not reached and not failed:
+        return doc(say("No room is open yet, so nobody was told."))
+    names = listed([Text(scene.room_name(number)) for number in reached])
+    head = say_n("Said in {rooms}.", "Said in {count} rooms: {rooms}.", len(reached), rooms=names) if reached else ()
+    problems = [say("Not said in {room}: {why}.", room=scene.room(number), why=why) for number, why in failed]
+    away = people(scene, [user for user, _ in absent])
+    missing = [say("Seated but not there: {people}.", people=away)] if absent else []
+    return doc(head or (), [Bullets(tuple(problems))] if problems else [], missing)
+
+
+def nothing_to_relay(scene: Scene) -> Doc:
+    """The message to relay cannot be had."""
+    return doc(say("I cannot read that message. Type it instead: `{p} broadcast Ten more minutes`.", p=scene.prefix))
+
+
+def greeting(prefix: str) -> Doc:
+    """Two sentences for a room that the bot has come into."""
+    return doc(
+        say("I split this room into breakout rooms and bring everybody back."),
+        say("A moderator begins with `{p} setup 4`.", p=prefix),
+    )
+
+
+def cannot_read() -> Doc:
+    """In an encrypted room."""
+    return doc(
+        say("This room is encrypted, and I cannot read encrypted messages yet, so I cannot follow commands here."),
+        say("Invite me into a room without encryption instead."),
+    )
+
+
+def progress(scene: Scene, done: int, of: int, seconds: float) -> Doc:
+    """How far the invites are."""
+    del scene
+    if done >= of:
+        return doc(say_n("{count} person is invited.", "All {count} people are invited.", of))
+    left = length(timedelta(seconds=max(1.0, seconds)))
+    return doc(say("Inviting {done} of {all}, about {left} left.", done=done, all=of, left=left))
+
+
+def who_is_here(scene: Scene) -> Doc:
+    """The check-in."""
+    return Doc(
+        (say("Who is here? Tap ✋, so that {main} can be split into groups.", main=scene.main_name),),
+        loud=True,
+        keycaps=("✋",),
+    )

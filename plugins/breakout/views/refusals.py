@@ -1,0 +1,315 @@
+"""Each refusal in one clear sentence, and an example that works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from bot.message.doc import Doc, Para, Text, doc
+from plugins.breakout.domain import refusals as r
+from plugins.breakout.domain.model import Confirm, Mode, Phase
+from plugins.breakout.views.words import counted_people, counted_rooms, length, listed, mode_name, say, text
+
+R = TypeVar("R", bound=r.Refusal)
+_words: dict[type[r.Refusal], Callable[[Any, str], Iterable[Para]]] = {}
+
+
+def explain(error: Exception, prefix: str) -> Doc | None:
+    """The sentence of a refusal of the rules; None for other errors."""
+    words = _words.get(type(error))  # type: ignore[arg-type]
+    return None if words is None else doc(*words(error, prefix))
+
+
+def _for(refusal: type[R]) -> Callable[[Callable[[R, str], Iterable[Para]]], Callable[[R, str], Iterable[Para]]]:
+    def keep(words: Callable[[R, str], Iterable[Para]]) -> Callable[[R, str], Iterable[Para]]:
+        _words[refusal] = words
+        return words
+
+    return keep
+
+
+def worded() -> frozenset[type[r.Refusal]]:
+    """The refusals that have words; a test asks for all of them."""
+    return frozenset(_words)
+
+
+def _names(names: Iterable[str]) -> tuple[Any, ...]:
+    return listed([Text(name) for name in names])
+
+
+@_for(r.NoSession)
+def _(e: r.NoSession, p: str) -> Iterable[Para]:
+    yield say("No breakout rooms are set up here. Begin with `{p} setup 4`.", p=p)
+
+
+@_for(r.WrongPhase)
+def _(e: r.WrongPhase, p: str) -> Iterable[Para]:
+    if e.phase is Phase.CLOSING:
+        yield say("The rooms are closing, so this has to wait. `{p} extend 5m` takes the end back.", p=p)
+    elif e.phase is Phase.RUNNING:
+        yield say("The rooms are open, so this has to wait. `{p} end` closes them.", p=p)
+    else:
+        yield say("That does not work now. `{p}` says what does.", p=p)
+
+
+@_for(r.AlreadyRunning)
+def _(e: r.AlreadyRunning, p: str) -> Iterable[Para]:
+    if e.command == "start":
+        yield say("The breakout rooms are open already. `{p} status` shows them.", p=p)
+    else:
+        yield say("The breakout rooms are open. End first: `{p} end now`, then set up again.", p=p)
+
+
+@_for(r.NothingRunning)
+def _(e: r.NothingRunning, p: str) -> Iterable[Para]:
+    yield say("No breakout rooms are open now. Open them with `{p} start`.", p=p)
+
+
+@_for(r.NoRooms)
+def _(e: r.NoRooms, p: str) -> Iterable[Para]:
+    yield say(
+        "Please say how many rooms, such as `{p} setup 4`, or their names: `{p} setup Team Alpha, Team Beta`.", p=p
+    )
+
+
+@_for(r.BadRoomCount)
+def _(e: r.BadRoomCount, p: str) -> Iterable[Para]:
+    yield say(
+        "{count} is no number of rooms; it goes from 1 to {limit}, such as `{p} setup 4`.",
+        count=e.count,
+        limit=e.limit,
+        p=p,
+    )
+
+
+@_for(r.TooManyRooms)
+def _(e: r.TooManyRooms, p: str) -> Iterable[Para]:
+    if e.size is not None:
+        yield say(
+            "Groups of {size} would make {count} rooms of {people}, and {limit} is the most. Try `{p} setup {limit}`.",
+            size=e.size,
+            count=e.count,
+            people=counted_people(e.people),
+            limit=e.limit,
+            p=p,
+        )
+    else:
+        yield say(
+            "{count} rooms are too many; {limit} is the most: `{p} setup {limit}`.", count=e.count, limit=e.limit, p=p
+        )
+
+
+@_for(r.BadGroupSize)
+def _(e: r.BadGroupSize, p: str) -> Iterable[Para]:
+    yield say("A group has at least 2 people, such as `{p} setup groups of 4`.", p=p)
+
+
+@_for(r.BadCapacity)
+def _(e: r.BadCapacity, p: str) -> Iterable[Para]:
+    yield say("A room has at least 1 seat, such as `{p} setup 4 choose max 8`.", p=p)
+
+
+@_for(r.BadRoomName)
+def _(e: r.BadRoomName, p: str) -> Iterable[Para]:
+    example = say(" Try `{p} setup Team Alpha, Team Beta`.", p=p).parts
+    match e.why:
+        case r.NameFault.EMPTY:
+            said = say("A room needs a name.")
+        case r.NameFault.TOO_LONG:
+            said = say("The name “{name}” is too long; 64 characters are the most.", name=e.name[:30] + "…")
+        case r.NameFault.LINE_BREAK:
+            said = say("A room's name stands in one line.")
+        case r.NameFault.SIGN:
+            said = say("The name “{name}” has a comma or a colon, which separate names.", name=e.name)
+        case r.NameFault.NUMBER:
+            said = say("“{name}” is a number, and rooms have numbers anyway; give it a word too.", name=e.name)
+        case _:
+            said = say("“{name}” is a word of the commands, so no room can have it.", name=e.name)
+    yield Para((*said.parts, *example))
+
+
+@_for(r.DuplicateRoomName)
+def _(e: r.DuplicateRoomName, p: str) -> Iterable[Para]:
+    yield say("Two rooms cannot both be “{name}”. Try `{p} setup Team Alpha, Team Beta`.", name=e.name, p=p)
+
+
+@_for(r.OneRoomOnly)
+def _(e: r.OneRoomOnly, p: str) -> Iterable[Para]:
+    yield say("One room only? Separate names by commas: `{p} setup Team Alpha, Team Beta`, or say `{p} setup 1`.", p=p)
+
+
+@_for(r.UnknownRoom)
+def _(e: r.UnknownRoom, p: str) -> Iterable[Para]:
+    yield say(
+        "There is no room “{typed}”. The rooms are {rooms}; their numbers work too.",
+        typed=e.typed,
+        rooms=_names(e.rooms),
+    )
+
+
+@_for(r.AmbiguousRoom)
+def _(e: r.AmbiguousRoom, p: str) -> Iterable[Para]:
+    yield say("“{typed}” could be {rooms}. Please say its number.", typed=e.typed, rooms=_names(e.rooms))
+
+
+@_for(r.LastRoom)
+def _(e: r.LastRoom, p: str) -> Iterable[Para]:
+    yield say("{name} is the only room. `{p} delete` does away with everything.", name=e.name, p=p)
+
+
+@_for(r.PersonTwice)
+def _(e: r.PersonTwice, p: str) -> Iterable[Para]:
+    yield say("{who} stands in two rooms: {rooms}. Please name one.", who=e.user, rooms=_names(e.rooms))
+
+
+@_for(r.NotAParticipant)
+def _(e: r.NotAParticipant, p: str) -> Iterable[Para]:
+    yield say("{who} cannot get a seat, not being in this room (or being a bot).", who=_names(e.users))
+
+
+@_for(r.NoSeat)
+def _(e: r.NoSeat, p: str) -> Iterable[Para]:
+    yield say("{who} has no seat. Give one with `{p} assign @ann to 2`.", who=_names(e.users), p=p)
+
+
+@_for(r.SamePerson)
+def _(e: r.SamePerson, p: str) -> Iterable[Para]:
+    yield say("That is the same person twice. Name two: `{p} swap @ann @bob`.", p=p)
+
+
+@_for(r.SameRoom)
+def _(e: r.SameRoom, p: str) -> Iterable[Para]:
+    yield say("{who} both sit in {room} already.", who=_names(e.users), room=e.room)
+
+
+@_for(r.SeatsNotByCommandLines)
+def _(e: r.SeatsNotByCommandLines, p: str) -> Iterable[Para]:
+    yield say("Lines with names seat people by hand: begin with `{p} setup manual`.", p=p)
+
+
+@_for(r.CapacityNeedsChoose)
+def _(e: r.CapacityNeedsChoose, p: str) -> Iterable[Para]:
+    yield say("`max` is for rooms that people choose: `{p} setup 4 choose max 8`.", p=p)
+
+
+@_for(r.NobodyToSeat)
+def _(e: r.NobodyToSeat, p: str) -> Iterable[Para]:
+    if e.mode is Mode.MANUAL:
+        yield say("Nobody has a seat yet. Seat people with `{p} assign @ann @bob to 1`, or all with `{p} fill`.", p=p)
+    elif e.here_only and e.participants:
+        yield say("Nobody seems to be here. Ask with `{p} checkin`, or seat everybody: `{p} setup 4`.", p=p)
+    elif e.moderators:
+        yield say("Only moderators are here. Seat them too with `{p} setup 2 everyone`.", p=p)
+    else:
+        yield say("Nobody is here to seat. Invite people into this room first, then `{p} start`.", p=p)
+
+
+@_for(r.RoomsWouldBeEmpty)
+def _(e: r.RoomsWouldBeEmpty, p: str) -> Iterable[Para]:
+    yield say(
+        "{rooms} would stay empty: there are {people} for {count}. Try `{p} setup {fewer}`.",
+        rooms=_names(e.rooms),
+        people=counted_people(e.people),
+        count=counted_rooms(e.count),
+        fewer=max(1, min(e.people, e.count - len(e.rooms))),
+        p=p,
+    )
+
+
+@_for(r.NobodyWithoutSeat)
+def _(e: r.NobodyWithoutSeat, p: str) -> Iterable[Para]:
+    yield say("Everybody has a seat. `{p} shuffle` deals new ones.", p=p)
+
+
+@_for(r.ShuffleNeedsNow)
+def _(e: r.ShuffleNeedsNow, p: str) -> Iterable[Para]:
+    yield say(
+        "That would move {people} while they talk. If you mean it: `{p} shuffle now`.",
+        people=counted_people(e.people),
+        p=p,
+    )
+
+
+@_for(r.NotAtThisMode)
+def _(e: r.NotAtThisMode, p: str) -> Iterable[Para]:
+    yield say(
+        "That does not work here, where {mode}. A moderator can `{p} setup 4 choose`.", mode=mode_name(e.mode), p=p
+    )
+
+
+@_for(r.RoomFull)
+def _(e: r.RoomFull, p: str) -> Iterable[Para]:
+    if e.free:
+        yield say("{room} is full. There is space in {free}.", room=e.room, free=_names(e.free))
+    else:
+        yield say("{room} is full, and so are the others. Please ask a moderator.", room=e.room)
+
+
+@_for(r.NotSeatedForChoice)
+def _(e: r.NotSeatedForChoice, p: str) -> Iterable[Para]:
+    yield say(
+        "Moderators take no seat here; you can enter every room. With `{p} setup 4 choose everyone` you would.", p=p
+    )
+
+
+@_for(r.RemovedByModerator)
+def _(e: r.RemovedByModerator, p: str) -> Iterable[Para]:
+    yield say("A moderator took you out of {room}. Please ask one of them.", room=e.room)
+
+
+@_for(r.NoTimer)
+def _(e: r.NoTimer, p: str) -> Iterable[Para]:
+    yield say("There is no timer. Set one with `{p} timer 15m`.", p=p)
+
+
+@_for(r.BadLength)
+def _(e: r.BadLength, p: str) -> Iterable[Para]:
+    yield say(
+        "That is no length of time here; {limit} is the most, such as `{p} timer 20m`.", limit=length(e.limit), p=p
+    )
+
+
+@_for(r.EndJustGiven)
+def _(e: r.EndJustGiven, p: str) -> Iterable[Para]:
+    yield say("{who} has just ended the rooms; they close after the notice. `{p} end now` ends at once.", who=e.by, p=p)
+
+
+@_for(r.NothingToCancel)
+def _(e: r.NothingToCancel, p: str) -> Iterable[Para]:
+    yield say("Nothing is closing, so there is nothing to cancel. `{p} status` shows the rooms.", p=p)
+
+
+@_for(r.NothingToConfirm)
+def _(e: r.NothingToConfirm, p: str) -> Iterable[Para]:
+    command = "start" if e.what is Confirm.START else "delete"
+    yield say("Nothing waits for a yes (any more). Ask again with `{p} {command}`.", p=p, command=command)
+
+
+@_for(r.NotYoursToConfirm)
+def _(e: r.NotYoursToConfirm, p: str) -> Iterable[Para]:
+    command = "start confirm" if e.what is Confirm.START else "delete confirm"
+    yield say("Only {who} can tap here. You can type `{p} {command}`.", who=e.asked_by, p=p, command=command)
+
+
+@_for(r.HelpCooldown)
+def _(e: r.HelpCooldown, p: str) -> Iterable[Para]:
+    yield say("The moderators know already. You can ask again in {left}.", left=length(e.left))
+
+
+@_for(r.NoHelpRequest)
+def _(e: r.NoHelpRequest, p: str) -> Iterable[Para]:
+    if e.room is None:
+        yield say("Nobody is waiting for help.")
+    else:
+        yield say("{room} is not waiting for help. `{p} queue` shows who is.", room=e.room, p=p)
+
+
+@_for(r.AlreadyClaimed)
+def _(e: r.AlreadyClaimed, p: str) -> Iterable[Para]:
+    yield say("{who} is on the way to {room}. `{p} queue` shows who else waits.", who=e.by, room=e.room, p=p)
+
+
+@_for(r.TooLong)
+def _(e: r.TooLong, p: str) -> Iterable[Para]:
+    what = text("The task") if e.what == "task" else text("The text")
+    yield say("{what} has {count} characters; {limit} are the most.", what=what, count=e.length, limit=e.limit)

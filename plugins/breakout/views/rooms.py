@@ -1,0 +1,44 @@
+"""What the rooms themselves are called, and the reasons that invites and removals carry."""
+
+from __future__ import annotations
+
+from plugins.breakout.domain.desired import Texts
+from plugins.breakout.domain.model import Phase, Room
+from plugins.breakout.scene import Scene
+from plugins.breakout.views.words import length, text
+
+
+def room_name(scene: Scene, room: Room) -> str:
+    """The Matrix name of a breakout room."""
+    return f"{room.name} · {scene.main_name}"
+
+
+def texts_of(scene: Scene, room: Room) -> Texts:
+    """The words of a breakout room.
+
+    The invite's reason stays the same for a seat and round: another one would be a new invite.
+    """
+    session = scene.plan
+    topic = text("Breakout room of {main}.", main=scene.main_name)
+    if room.task:
+        topic = f"{room.task}\n{topic}"
+    topic += " " + text("Type {sign}help if you need a moderator.", sign=scene.sign)
+    invite = text("Breakout room {room} of {main}", room=room.name, main=scene.main_name)
+    if session.limit is not None:
+        invite = text("{invite}, {length}", invite=invite, length=length(session.limit))
+    if session.phase is Phase.ENDED or room.removed or session.phase is Phase.DELETED:
+        remove = text("The breakout room is closed. You are still in {main}.", main=scene.main_name)
+    else:
+        remove = text("Your place is in another room now; {main} shows which.", main=scene.main_name)
+    return Texts(room_name(scene, room), topic, invite, remove)
+
+
+def desk_texts(scene: Scene) -> Texts:
+    """The words of the desk."""
+    name = text("Moderators of {main}", main=scene.main_name)
+    return Texts(
+        name=name,
+        topic=text("Help requests, the full board and all commands for {main}.", main=scene.main_name),
+        invite=text("The desk of the moderators of {main}", main=scene.main_name),
+        remove=text("The desk is for the moderators of {main}.", main=scene.main_name),
+    )

@@ -1,0 +1,276 @@
+"""Each notice in words."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot.message.doc import Doc, Inline, Para, Quote, Relayed, doc
+from plugins.breakout.domain import notices as n
+from plugins.breakout.domain.model import Mode
+from plugins.breakout.scene import Scene
+from plugins.breakout.views.boards import KEYCAPS
+from plugins.breakout.views.words import length, listed, mentioned, people, say
+
+MOST_LINKS = 20
+"""Rooms linked one by one in the start message."""
+
+
+def said(notice: n.Notice, scene: Scene) -> Doc:
+    """The notice as it is said where it belongs; `at_desk` and `to_asker` word the second place of some."""
+    match notice:
+        case n.WelcomeRoom():
+            return welcome(scene, notice.room)
+        case n.MainStarted():
+            return main_started(scene)
+        case n.ClockBegan():
+            return doc(say("This room closes at {end}.", end=scene.clock(notice.ends_at)))
+        case n.NotYetIn():
+            return doc(
+                say(
+                    "{people}: your breakout room is waiting. Open the invitation and accept.",
+                    people=mentioned(scene, notice.users),
+                ),
+                say("`{p} me` shows your room, `{p} rejoin` invites you again.", p=scene.prefix),
+            ).aloud()
+        case n.ChooseNow():
+            return doc(
+                say(
+                    "{people}: please choose a room now, with its number on the board.",
+                    people=mentioned(scene, notice.users),
+                ),
+                say("Or type `{p} choose 2`.", p=scene.prefix),
+            ).aloud()
+        case n.PleaseMove():
+            room = scene.room(notice.to_room)
+            return doc(say("{who}, please go to {room}.", who=scene.mention(notice.user), room=room)).aloud()
+        case n.RoomRemoved():
+            return doc(
+                say(
+                    "{room} is gone. {people}: you are back here for now.",
+                    room=notice.name,
+                    people=mentioned(scene, notice.users),
+                )
+            ).aloud()
+        case n.TaskSet():
+            return doc(say("The task: {task}", task=notice.text)).aloud(room=True)
+        case n.WarningGiven():
+            return warning(scene, notice)
+        case n.TimeChanged():
+            return time_changed(scene, notice)
+        case n.ClosingNotice():
+            return closing(scene, notice)
+        case n.RoomClosed():
+            return doc(
+                say("This room is closed. Go back to {main}; thank you for taking part.", main=scene.main_link())
+            ).aloud(room=True)
+        case n.MainEnded():
+            return doc(say("The rooms are closing; everybody is back here."), _why(notice.why))
+        case n.PassedWhileDown():
+            return doc(
+                say("I was away at {moment}, when this was due; it is done now.", moment=scene.clock(notice.moment))
+            )
+        case n.MaxDurationSoon():
+            return doc(
+                say("The breakout rooms close by themselves at {end}.", end=scene.clock(notice.at)),
+                say("`{p} end` closes them before.", p=scene.prefix),
+            )
+        case n.DeleteSoon():
+            return doc(
+                say("The closed breakout rooms will be deleted at {end}.", end=scene.clock(notice.at)),
+                say("`{p} start` opens them again before.", p=scene.prefix),
+            )
+        case n.Deleted():
+            return doc(say("The closed breakout rooms have been deleted, as announced."))
+        case _:
+            return _about_people(notice, scene)
+
+
+def _about_people(notice: n.Notice, scene: Scene) -> Doc:
+    match notice:
+        case n.LateSeated():
+            return doc(
+                say(
+                    "{who}, welcome: your breakout room is {room}. Open the invitation and accept.",
+                    who=scene.mention(notice.user),
+                    room=scene.room(notice.room),
+                )
+            ).aloud()
+        case n.LateAsked():
+            return late_asked(scene, notice)
+        case n.LateChooses():
+            return doc(
+                say("{who}, welcome: choose a room with its number on the board.", who=scene.mention(notice.user)),
+                say("Or type `{p} choose 2`.", p=scene.prefix),
+            ).aloud()
+        case n.WalkedIntoFull():
+            free = listed([scene.room(number) for number in notice.free])
+            where = (
+                say("There is space in {rooms}.", rooms=free) if free else say("Every room is full; ask a moderator.")
+            )
+            head = say("{who}, {room} is full.", who=scene.mention(notice.user), room=scene.room(notice.room))
+            return doc(head, where).aloud()
+        case n.Promoted():
+            return doc(say("{who} is a moderator now, and has no seat any more.", who=scene.name(notice.user)))
+        case n.HelpAsked():
+            return help_asked(scene, notice, at_desk=True)
+        case n.HelpReminded():
+            return doc(
+                say(
+                    "{moderators}: {room} still waits for help.",
+                    moderators=mentioned(scene, sorted(scene.hall.moderators)),
+                    room=scene.room(notice.room),
+                ),
+                say("Tap 👀 or type `{p} claim {number}`.", p=scene.prefix, number=notice.room),
+            ).aloud()
+        case n.HelpClaimed():
+            return doc(say("{who} is coming.", who=scene.name(notice.moderator)))
+        case n.HelpUnclaimed():
+            return doc(say("{who} cannot come after all; the request is open again.", who=scene.name(notice.moderator)))
+        case n.HelpClosed():
+            return doc(say("The request of {room} is closed.", room=scene.room(notice.room)))
+        case _:
+            raise TypeError(notice)
+
+
+def welcome(scene: Scene, number: int) -> Doc:
+    """Who is in the room, the task, until when, how to ask for help, who can read, how it ends."""
+    session, room = scene.plan, scene.plan.room(number)
+    users = [seat.user for seat in session.people_of(number)]
+    head = say("Welcome to **{room}**.", room=room.name)
+    who = [say("Here are {people}.", people=people(scene, users))] if users else []
+    task = [say("Your task: {task}", task=room.task)] if room.task else []
+    if session.ends_at is not None:
+        until = [say("The room closes at {end}.", end=scene.clock(session.ends_at))]
+    elif session.limit is not None:
+        until = [say("You have {time} from when everybody is invited.", time=length(session.limit))]
+    else:
+        until = []
+    call = (
+        [say("If you are in the call of {main}, leave it and tap the call button here.", main=scene.main_name)]
+        if scene.hall.in_call
+        else []
+    )
+    help_ = say("Need a moderator? Tap 🙋 or type `{s}help`.", s=scene.sign)
+    end = say("Moderators can enter and read. At the end everybody goes back to {main}.", main=scene.main_link())
+    return Doc(doc(head, who, task, until, call, help_, end).blocks, keycaps=("🙋",))
+
+
+def main_started(scene: Scene) -> Doc:
+    """The rooms are open: until when, and how to get in."""
+    session = scene.plan
+    if session.ends_at is not None:
+        head = say("Breakout rooms are open until {end}.", end=scene.clock(session.ends_at))
+    else:
+        head = say("Breakout rooms are open.")
+    example = session.open_rooms[0]
+    name = f"{example.name} · {scene.main_name}"
+    if session.mode is Mode.CHOOSE:
+        how = say("Choose a room with its number on the board, or `{p} choose 2`.", p=scene.prefix)
+    else:
+        how = say("Open the invitation, such as **{name}**, and accept.", name=name)
+    stay = say("You stay in this room too. Tap 🔁 for a new invitation.")
+    rooms = session.open_rooms
+    links: list[Para] = []
+    if len(rooms) <= MOST_LINKS:
+        links = [Para(listed([scene.room(room.number) for room in rooms]))]
+    return Doc(doc(head, how, stay, links).aloud().blocks, loud=True, keycaps=("🔁",))
+
+
+def warning(scene: Scene, notice: n.WarningGiven) -> Doc:
+    """So much is left; the first says that this chat will be gone, the last pings."""
+    left = length(timedelta(seconds=notice.seconds))
+    head = say("{left} left: this room closes at {end}.", left=left, end=scene.clock(notice.ends_at))
+    gone = [_what_will_be_gone()] if notice.first else []
+    quiet = doc(head, gone)
+    return quiet.aloud(room=True) if notice.last else quiet.aloud()
+
+
+def _what_will_be_gone() -> Para:
+    return say("You cannot open this chat after the end: save what you need.")
+
+
+def time_changed(scene: Scene, notice: n.TimeChanged) -> Doc:
+    """The end has moved."""
+    again = [say("The rooms stay open after all.")] if notice.reopened else []
+    if notice.ends_at is None:
+        return doc(again, say("There is no set end any more."))
+    left = length(notice.ends_at - scene.now)
+    return doc(again, say("This room closes at {end} now, in {left}.", end=scene.clock(notice.ends_at), left=left))
+
+
+def closing(scene: Scene, notice: n.ClosingNotice) -> Doc:
+    """It closes soon."""
+    left = length(notice.ends_at - scene.now)
+    head = say("This room closes in {left}, at {end}.", left=left, end=scene.clock(notice.ends_at))
+    gone = [] if scene.plan.forewarned else [_what_will_be_gone()]
+    return doc(head, gone).aloud(room=True)
+
+
+def _why(why: n.EndReason) -> tuple[Para, ...]:
+    match why:
+        case n.EndReason.TIMER:
+            return (say("The time is up."),)
+        case n.EndReason.MAX_DURATION:
+            return (say("They were open as long as they may be."),)
+        case _:
+            return ()
+
+
+def late_asked(scene: Scene, notice: n.LateAsked) -> Doc:
+    """The moderators' one-tap choice."""
+    rooms = scene.plan.open_rooms
+    choice = listed([*(scene.room(room.number) for room in rooms)]) if len(rooms) <= len(KEYCAPS) else ()
+    caps = tuple(KEYCAPS[room.number - 1] for room in rooms if room.number <= len(KEYCAPS))
+    head = say("{who} has come and has no seat.", who=scene.name(notice.user))
+    how = say("Tap the number of a room, or type `{p} assign {user} to 1`.", p=scene.prefix, user=notice.user)
+    return Doc(doc(head, [say("{rooms}", rooms=choice)] if choice else [], how).blocks, keycaps=caps)
+
+
+def help_asked(scene: Scene, notice: n.HelpAsked, *, at_desk: bool) -> Doc:
+    """To the moderators; in the main room without the text, which is the room's own."""
+    moderators = mentioned(scene, sorted(scene.hall.moderators))
+    again = notice.times > 1
+    values: dict[str, Inline | tuple[Inline, ...]] = {
+        "moderators": moderators,
+        "who": scene.name(notice.user),
+        "room": scene.room(notice.room),
+    }
+    if again:
+        head = say("{moderators}: {who} in {room} asks for help again.", **values)
+    else:
+        head = say("{moderators}: {who} in {room} asks for help.", **values)
+    text = [Quote((Para((Relayed(notice.text),)),))] if at_desk and notice.text else []
+    how = say("Tap 👀 to go there, ✅ when it is done; or `{p} claim {number}`.", p=scene.prefix, number=notice.room)
+    return Doc(doc(head, text, how).blocks, loud=True, keycaps=("👀", "✅"))
+
+
+def still_waiting(scene: Scene, user: str) -> Doc:
+    """To the asker, where nobody has come."""
+    return doc(
+        say("{who}, the moderators were told again; please wait a little longer.", who=scene.mention(user))
+    ).aloud()
+
+
+def unreachable(scene: Scene, user: str, number: int, why: str) -> Doc:
+    """To the moderators: somebody could not be invited."""
+    return doc(
+        say("{who} could not be invited to {room}: {why}.", who=scene.name(user), room=scene.room(number), why=why),
+        say("`{p} assign` invites them again.", p=scene.prefix),
+    )
+
+
+def broadcast(scene: Scene, by: str, text: Relayed) -> Doc:
+    """A text of a moderator for the rooms; it pings the room."""
+    return doc(say("**{who}**: {text}", who=scene.name(by), text=text)).aloud(room=True)
+
+
+def desk_welcome(scene: Scene) -> Doc:
+    """The first message at the desk."""
+    return doc(
+        say("This is the desk of the moderators of {main}.", main=scene.main_link()),
+        say(
+            "Help requests and the full board come here, and every command works here, such as `{p} status`.",
+            p=scene.prefix,
+        ),
+        say("While you are here you can enter each breakout room by its link."),
+    )

@@ -1,0 +1,77 @@
+"""The one catalogue of sentences, and the parts that many sentences share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from bot.message.doc import Inline, Mention, Text
+from bot.message.sentence import Catalogue
+from plugins.breakout.domain.model import Mode
+from plugins.breakout.scene import Scene
+
+catalogue = Catalogue()
+say, say_n, text, text_n = catalogue.say, catalogue.say_n, catalogue.text, catalogue.text_n
+
+MOST_NAMES = 40
+"""Longer lists fall back to counts."""
+
+
+def listed(parts: Sequence[Inline]) -> tuple[Inline, ...]:
+    """The parts as an enumeration: "Ann, Bob and Cleo"."""
+    if len(parts) <= 1:
+        return tuple(parts)
+    joined: list[Inline] = []
+    for part in parts[:-1]:
+        joined += [part, Text(", ")]
+    joined[-1] = Text(text(" and "))
+    return (*joined, parts[-1])
+
+
+def people(scene: Scene, users: Iterable[str]) -> tuple[Inline, ...]:
+    """People by name, without pings; a count where they are many."""
+    users = tuple(users)
+    if len(users) > MOST_NAMES:
+        return (Text(text_n("{count} person", "{count} people", len(users))),)
+    return listed([scene.name(user) for user in users])
+
+
+def mentioned(scene: Scene, users: Iterable[str]) -> tuple[Inline, ...]:
+    """People as pills that ping."""
+    mentions: list[Mention] = [scene.mention(user) for user in users]
+    return listed(mentions)
+
+
+def counted_people(count: int) -> str:
+    """How many people."""
+    return text_n("{count} person", "{count} people", count)
+
+
+def counted_rooms(count: int) -> str:
+    """How many rooms."""
+    return text_n("{count} room", "{count} rooms", count)
+
+
+def length(span: timedelta) -> str:
+    """A length of time in words, in its two largest units."""
+    seconds = max(0, round(span.total_seconds()))
+    days, hours, minutes, rest = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60, seconds % 60
+    units = [
+        (days, text_n("{count} day", "{count} days", days)),
+        (hours, text_n("{count} hour", "{count} hours", hours)),
+        (minutes, text_n("{count} minute", "{count} minutes", minutes)),
+        (rest, text_n("{count} second", "{count} seconds", rest)),
+    ]
+    parts = [words for amount, words in units if amount]
+    return " ".join(parts[:2]) or text("a moment")
+
+
+def mode_name(mode: Mode) -> str:
+    """A mode in words."""
+    match mode:
+        case Mode.AUTO:
+            return text("people are dealt automatically")
+        case Mode.MANUAL:
+            return text("you seat people by hand")
+        case Mode.CHOOSE:
+            return text("people choose their room")

@@ -1,0 +1,293 @@
+"""Starting, the time, the end, and doing away with it all."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.testing.harness import conversation
+from tests.conversation.breakout import a_class, at_the_desk, planned, started, under_way
+
+
+async def test_a_start_makes_the_rooms_and_invites_everybody_to_their_own() -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        assert talk.room_named("Red").raw.content("m.room.name")["name"] == "Red · Class 7b"
+        assert talk.room_named("Red").invited == {"bob", "cleo"}
+        assert talk.room_named("Green").invited == {"dan", "eve"}
+        assert any("open" in said and "Red" in said for said in room.said)
+
+
+async def test_each_room_is_welcomed() -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        await room.says("@ann", "!breakout task red Discuss *chapter 3*")
+        await room.says("@ann", "!breakout start 20m")
+        for person in ("bob", "cleo", "dan", "eve"):
+            talk.user(person).join(talk.room_named("Red" if person in ("bob", "cleo") else "Green").id)
+        await talk.settled()
+        (welcome,) = [said for said in talk.room_named("Red").said if "Discuss" in said]
+        assert "Bob" in welcome
+        assert "Cleo" in welcome
+        assert "Discuss *chapter 3*" in welcome
+        assert "!help" in welcome
+        assert "oderator" in welcome
+        assert "Class 7b" in welcome
+
+
+async def test_the_board_says_who_is_where_in_words() -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        talk.user("bob").join(talk.room_named("Red").id)
+        await talk.settled()
+        await talk.passes(10)
+        board = next(said for said in reversed(room.said) if "Red: " in said or "Red:" in said)
+        assert "Bob" in board
+        assert "Cleo (not yet there)" in board
+        assert "1 of 2 here" in board
+
+
+async def test_names_on_the_board_ping_nobody() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout status")
+        board = room.message("here")
+        assert board["content"]["m.mentions"] == {}
+        assert board["content"]["msgtype"] == "m.notice"
+
+
+async def test_a_start_above_fifty_people_asks_first() -> None:
+    async with conversation({"breakout": {"confirm_above": 3}}) as talk:
+        room = await planned(talk)
+        question = await room.says("@ann", "!breakout start 20m")
+        assert "4 people" in question
+        assert "!breakout start confirm" in question
+        assert not talk.rooms_named("Red")
+        await room.taps("@bob", "✅", on="start confirm")
+        assert not talk.rooms_named("Red")
+        await room.taps("@ann", "✅", on="start confirm")
+        assert talk.room_named("Red").invited == {"bob", "cleo"}
+
+
+async def test_the_typed_yes_works_within_two_minutes() -> None:
+    async with conversation({"breakout": {"confirm_above": 3}}) as talk:
+        room = await planned(talk)
+        await room.says("@ann", "!breakout start")
+        await talk.passes(121)
+        assert "!breakout start" in await room.says("@ann", "!breakout start confirm")
+        assert not talk.rooms_named("Red")
+        await room.says("@ann", "!breakout start")
+        await room.says("@ann", "!breakout start confirm")
+        assert talk.rooms_named("Red")
+
+
+async def test_a_start_that_would_seat_nobody_names_the_command_that_mends_it() -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"])
+        await room.says("@ann", "!breakout setup 2")
+        answer = await room.says("@ann", "!breakout start")
+        assert "everyone" in answer
+
+
+async def test_a_start_with_empty_rooms_names_the_command_that_mends_it() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup 6")
+        answer = await room.says("@ann", "!breakout start")
+        assert "!breakout setup 4" in answer or "!breakout remove" in answer
+
+
+async def test_a_time_limit_warns_closes_and_brings_everybody_back() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk, "!breakout start 10m")
+        red = talk.room_named("Red")
+        await talk.passes(5 * 60)
+        assert any("5 minutes" in said for said in red.said)
+        await talk.passes(4 * 60)
+        assert red.joined >= {"bob", "cleo"}
+        await talk.passes(60 + 5)
+        assert not red.joined - {"ann"}
+        assert any("back" in said for said in room.said[-2:])
+        assert any("Class 7b" in said for said in red.said[-1:])
+
+
+async def test_the_end_gives_notice_and_locks_before_it_removes() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red = talk.room_named("Red")
+        answer = await room.says("@ann", "!breakout end")
+        assert "1 minute" in answer
+        assert "!breakout end cancel" in answer
+        assert red.joined == {"bob", "cleo"}
+        talk.homeserver.calls.clear()
+        await talk.passes(61)
+        acts = [(call[0], call[2]) for call in talk.homeserver.calls if call[1] == red.id]
+        verbs = [verb for verb, _ in acts]
+        assert acts[0] == ("set_state", "m.room.power_levels")
+        assert verbs.index("send") < verbs.index("remove")
+        assert red.joined == set()
+
+
+async def test_an_end_is_taken_back() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end 2m")
+        assert "taken back" in await room.says("@ann", "!breakout end cancel")
+        await talk.passes(180)
+        assert talk.room_named("Red").joined == {"bob", "cleo"}
+
+
+async def test_extend_takes_the_end_back_too() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end")
+        assert "taken back" in await room.says("@ann", "!breakout extend 5m")
+        await talk.passes(120)
+        assert talk.room_named("Red").joined == {"bob", "cleo"}
+
+
+async def test_a_second_end_ends_at_once() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end")
+        await room.says("@ann", "!breakout end")
+        assert talk.room_named("Red").joined == set()
+
+
+async def test_two_moderators_who_end_at_once_do_not_mean_at_once() -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann", "zoe"], people=["bob", "cleo"])
+        await room.says("@ann", "!breakout setup manual\nRed: @bob\nGreen: @cleo")
+        await room.says("@ann", "!breakout start")
+        talk.user("bob").join(talk.room_named("Red").id)
+        await talk.settled()
+        await room.says("@ann", "!breakout end")
+        answer = await room.says("@zoe", "!breakout end")
+        assert "Ann" in answer
+        assert "!breakout end now" in answer
+        assert talk.room_named("Red").joined == {"bob"}
+        await room.says("@zoe", "!breakout end now")
+        assert talk.room_named("Red").joined == set()
+
+
+async def test_the_timer_says_the_end_with_its_zone() -> None:
+    async with conversation({"breakout": {"timezone": "Europe/Berlin"}}) as talk:
+        room = await under_way(talk)
+        assert "15:15 CET" in await room.says("@ann", "!breakout timer 15m")
+        assert "15:20 CET" in await room.says("@ann", "!breakout extend 5m")
+        assert "until you end" in await room.says("@ann", "!breakout timer off")
+        assert "!breakout timer" in await room.says("@ann", "!breakout extend 5m")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("!breakout timer 1:30", "1h30m"),
+        ("!breakout timer 25h", "24h"),
+        ("!breakout timer", "!breakout timer 15m"),
+        ("!breakout timer soon", "soon"),
+        ("!breakout setup 4", "!breakout end"),
+        ("!breakout start", "running"),
+        ("!breakout shuffle", "!breakout shuffle now"),
+        ("!breakout end cancel", ""),
+        ("!breakout delete confirm", "!breakout delete"),
+        ("!breakout claim 1", ""),
+    ],
+)
+async def test_a_running_session_refuses_in_one_sentence(typed: str, said: str) -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        answer = await room.says("@ann", typed)
+        assert answer
+        assert "broke" not in answer
+        assert said in answer
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "!breakout assign @bob to Green",
+        "!breakout swap @bob @dan",
+        "!breakout unassign @bob",
+        "!breakout shuffle now",
+        "!breakout fill",
+        "!breakout add Blue",
+        "!breakout remove Red",
+        "!breakout rename Red to Blue",
+        "!breakout task all Read",
+        "!breakout start",
+        "!breakout setup 4",
+    ],
+)
+async def test_nothing_but_the_end_is_decided_while_the_rooms_close(typed: str) -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end")
+        answer = await room.says("@ann", typed)
+        assert answer
+        assert "broke" not in answer
+        assert talk.room_named("Red").joined == {"bob", "cleo"}
+        assert not talk.rooms_named("Blue")
+
+
+async def test_the_same_rooms_run_again() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end now")
+        red = talk.room_named("Red")
+        await room.says("@ann", "!breakout start")
+        assert len(talk.rooms_named("Red")) == 1
+        assert red.invited == {"bob", "cleo"}
+
+
+async def test_delete_asks_and_then_leaves_nothing_behind() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        desk = await at_the_desk(talk)
+        question = await room.says("@ann", "!breakout delete")
+        assert "unreachable" in question
+        assert "!breakout delete confirm" in question
+        await room.says("@ann", "!breakout delete confirm")
+        for gone in (talk.room_named("Red"), talk.room_named("Green"), desk):
+            assert gone.raw.joined == set()
+        assert room.joined == {"ann", "bob", "cleo", "dan", "eve"}
+        assert "!breakout setup 4" in await room.says("@ann", "!breakout status")
+
+
+async def test_a_deletion_confirmed_by_a_tap_closes_the_desk_too() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        desk = await at_the_desk(talk)
+        await room.says("@ann", "!breakout delete")
+        await room.taps("@ann", "✅", on="delete confirm")
+        assert desk.raw.joined == set()
+
+
+async def test_the_desk_starts_extends_and_ends_by_a_tap() -> None:
+    async with conversation() as talk:
+        await planned(talk)
+        desk = await at_the_desk(talk)
+        await desk.taps("@ann", "▶️", on="▶️")
+        red = talk.room_named("Red")
+        assert red.invited == {"bob", "cleo"}
+        await desk.says("@ann", "!breakout timer 10m")
+        await desk.says("@ann", "!breakout status")
+        await desk.taps("@ann", "➕", on="➕")
+        assert any("14:15" in said for said in red.said)
+        await desk.taps("@ann", "⏹", on="⏹")
+        await talk.passes(61)
+        assert red.joined == set()
+        assert red.invited == set()
+
+
+async def test_those_who_are_not_in_yet_are_mentioned_once() -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        talk.user("bob").join(talk.room_named("Red").id)
+        await talk.settled()
+        await talk.passes(160)
+        pinged = [
+            event["content"]["m.mentions"].get("user_ids", [])
+            for event in room.raw.messages
+            if event["sender"] == talk.homeserver.me
+        ]
+        assert [sorted(users) for users in pinged if users] == [["@cleo:test", "@dan:test", "@eve:test"]]

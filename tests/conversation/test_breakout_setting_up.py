@@ -1,0 +1,216 @@
+"""Setting up rooms and seats, in sentences."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.testing.harness import conversation
+from tests.conversation.breakout import a_class
+
+async def test_the_bot_greets_with_the_first_command() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        assert "!breakout setup 4" in room.said[0]
+
+
+async def test_setup_says_what_is_planned_for_whom() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        answer = await room.says("@ann", "!breakout setup 2")
+        assert "2 breakout rooms are planned: Room 1 and Room 2" in answer
+        assert "4 people" in answer
+        assert "!breakout start 20m" in answer
+
+
+async def test_nobody_is_invited_before_the_start() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup 2")
+        assert not talk.rooms_named("Room 1")
+
+
+async def test_the_moderators_get_a_desk_at_the_first_setup() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup 2")
+        desk = talk.room_named("Moderators of Class 7b")
+        assert desk.invited == {"ann"}
+        await room.says("@ann", "!breakout setup 3")
+        assert len(talk.rooms_named("Moderators of Class 7b")) == 1
+
+
+async def test_a_second_setup_says_what_it_replaces() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup Red, Green")
+        answer = await room.says("@ann", "!bo create 2 rooms")
+        assert "replaces the plan of Red and Green" in answer
+
+
+async def test_the_whole_plan_fits_into_one_message() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup manual\nRed: @bob @cleo\nGreen: Dan, Eve")
+        red = await room.says("@ann", "!breakout status red")
+        assert "Red" in red
+        assert "Bob" in red
+        assert "Cleo" in red
+        assert "Dan" not in red
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("!breakout setup", "!breakout setup 4"),
+        ("!breakout setup 0", "1 to 20"),
+        ("!breakout setup 21", "20"),
+        ("!breakout setup groups of 1", "groups of"),
+        ("!breakout setup Red", "One room only? Separate names by commas."),
+        ("!breakout setup Red, red", "red"),
+        ("!breakout setup Red, all", "all"),
+        ("!breakout setup 4 max 8 auto", "max"),
+        ("!breakout setup groups of many", "many"),
+        ("!breakout setup manual\nRed: @nobody", "@nobody"),
+        ("!breakout setup manual\nRed: @bob\nGreen: @bob", "Bob"),
+        ("!breakout setup choose\nRed: @bob\nGreen: @dan", "manual"),
+        ("!breakout setupp 4", "Did you mean `!breakout setup 4`"),
+    ],
+)
+async def test_a_refused_setup_says_what_was_wrong_and_changes_nothing(typed: str, said: str) -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        answer = await room.says("@ann", typed)
+        assert said.replace("`", "") in answer.replace("`", "")
+        assert "broke" not in answer
+        assert not talk.rooms_named("Moderators of")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "!breakout status",
+        "!breakout status 1",
+        "!breakout assign @bob to 1",
+        "!breakout swap @bob @cleo",
+        "!breakout unassign @bob",
+        "!breakout shuffle",
+        "!breakout fill",
+        "!breakout add Blue",
+        "!breakout remove 1",
+        "!breakout rename 1 to Blue",
+        "!breakout task all Read",
+        "!breakout start",
+        "!breakout timer 5m",
+        "!breakout extend 5m",
+        "!breakout end",
+        "!breakout end cancel",
+        "!breakout broadcast Hello",
+        "!breakout tell 1 Hello",
+        "!breakout visit 1",
+        "!breakout queue",
+        "!breakout claim 1",
+        "!breakout resolve 1",
+        "!breakout delete",
+        "!breakout choose 1",
+        "!breakout pass",
+        "!breakout rejoin",
+    ],
+)
+async def test_without_a_session_every_command_says_how_to_begin(typed: str) -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        answer = await room.says("@ann", typed)
+        assert "!breakout setup 4" in answer
+
+
+async def test_only_moderators_give_moderators_commands_and_are_told_so_once_a_minute() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        assert "Only a moderator" in await room.says("@bob", "!breakout setup 4")
+        assert await room.says("@bob", "!breakout setup 4") == ""
+        await talk.passes(61)
+        assert "Only a moderator" in await room.says("@bob", "!breakout start")
+
+
+async def test_a_demotion_counts_at_once() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        levels = dict(room.raw.content("m.room.power_levels"))
+        levels["users"] = {user: level for user, level in levels["users"].items() if "ann" not in user}
+        talk.user("@ann").set_state(room.id, "m.room.power_levels", levels)
+        assert "Only a moderator" in await room.says("@ann", "!breakout setup 4")
+
+
+async def test_rooms_and_seats_are_changed_before_the_start() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup manual Red, Green")
+        assert "Bob and Cleo sits in Red" not in await room.says("@ann", "!breakout assign @bob and Cleo to red")
+        await room.says("@ann", "!breakout move Dan to Green")
+        await room.says("@ann", "!breakout swap @bob @dan")
+        assert "Dan" in await room.says("@ann", "!breakout status Red")
+        assert "Blue is added" in await room.says("@ann", "!breakout add Blue")
+        assert "Red is now Rose" in await room.says("@ann", "!breakout rename red to Rose")
+        assert "Eve" in await room.says("@ann", "!breakout fill")
+        assert "Blue is removed" in await room.says("@ann", "!breakout remove blue")
+        assert "Bob has no seat in Green" in await room.says("@ann", "!breakout remove @bob")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("!breakout assign @bob to Purple", "Red and Green"),
+        ("!breakout assign @zoe to Red", "zoe"),
+        ("!breakout assign @bob to R", ""),
+        ("!breakout swap @bob @bob", ""),
+        ("!breakout unassign @eve", "Eve"),
+        ("!breakout add red", "red"),
+        ("!breakout add Green: blue", ""),
+        ("!breakout rename Red to Green", "Green"),
+        ("!breakout remove Purple", "Red and Green"),
+        ("!breakout choose Red", "choose"),
+        ("!breakout timer 5m", "!breakout start"),
+        ("!breakout broadcast hi", "!breakout start"),
+    ],
+)
+async def test_a_refused_change_says_what_was_wrong(typed: str, said: str) -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup manual\nRed: @bob @cleo\nGreen: @dan")
+        answer = await room.says("@ann", typed)
+        assert answer
+        assert said in answer
+        assert "broke" not in answer
+
+
+async def test_the_check_in_seats_only_those_who_are_here() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout checkin")
+        await room.taps("@bob", "✋", on="✋")
+        await room.taps("@cleo", "✋🏽", on="✋")
+        await room.taps("@dan", "✋", on="✋")
+        await room.untaps("@dan", "✋")
+        answer = await room.says("@ann", "!breakout setup 2 here")
+        assert "2 have a seat" in answer or "2 people have a seat" in answer
+
+
+async def test_the_bare_command_names_the_one_next_step() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        assert "!breakout setup 4" in await room.says("@ann", "! breakout")
+        await room.says("@ann", "!breakout setup 2")
+        assert "!breakout start 20m" in await room.says("@ann", "!breakout")
+        assert "!breakout" not in await room.says("@bob", "!breakout")
+
+
+async def test_help_lists_what_the_asker_may_run() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        moderators = await room.says("@ann", "!breakout help")
+        assert "!breakout setup" in moderators
+        participants = await room.says("@bob", "!breakout help")
+        assert "!breakout setup" not in participants
+        assert "!breakout rejoin" in participants
+        assert "20m" in await room.says("@ann", "!breakout help start")
+        assert "20m" in await room.says("@ann", "!help start")
