@@ -24,7 +24,7 @@ class Transaction:
     def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
         self.connection = connection
         self.now = clock.now()
-        self.rooms = RoomStates(connection)
+        self.rooms = RoomStates(connection, self.now)
         self.woken: set[tuple[str, str]] = set()
         self._outboxes: dict[str, OutboxRows] = {}
         self._alarms: dict[str, AlarmRows] = {}

@@ -120,6 +120,9 @@ def _engine(file: Path, *, writer: bool) -> AsyncEngine:
     pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"]
     if not writer:
         pragmas.append("query_only=ON")
+    # A connection is dropped when its statement is cancelled. Terminating it forgets a task if cancelled once more.
+    dialect = engine.sync_engine.dialect
+    dialect.do_terminate = dialect.do_close  # type: ignore[method-assign]
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:

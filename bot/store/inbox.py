@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -63,7 +63,7 @@ class Inbox:
         """Where sync goes on; None before the first batch."""
         return (await self._connection.execute(select(sync_position.c.token))).scalar_one_or_none()
 
-    async def accept(self, batch: SyncBatch, events: Iterable[Item], now: datetime) -> None:
+    async def accept(self, batch: SyncBatch, events: Sequence[Item], now: datetime) -> None:
         """Write the events, those that are known left out, and the token: from here on the batch is ours."""
         rows = [
             {
@@ -77,12 +77,13 @@ class Inbox:
         ]
         if rows:
             await self._connection.execute(insert(inbox).on_conflict_do_nothing(), rows)
-        spoke = {
-            (item.room, item.sender): {"room": item.room, "user": item.sender, "at_ms": to_ms(item.at)}
+        spoke = [
+            # A sender's server may claim any time; nobody wrote later than now.
+            {"room": item.room, "user": item.sender, "at_ms": min(to_ms(item.at), to_ms(now))}
             for item in events
             if isinstance(item, Message | Unreadable)
-        }
-        await RoomStates(self._connection).spoke(list(spoke.values()))
+        ]
+        await RoomStates(self._connection, now).spoke(spoke)
         statement = insert(sync_position).values(id=1, token=batch.token)
         await self._connection.execute(
             statement.on_conflict_do_update(index_elements=["id"], set_={"token": batch.token})

@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.clock import from_ms
+from bot.clock import from_ms, to_ms
 from bot.matrix.events import Content
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.power import Power
@@ -32,8 +32,8 @@ class Membership:
 class RoomStates:
     """The room-state table within one transaction. Nothing in it comes from encrypted events."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
+    def __init__(self, connection: AsyncConnection, now: datetime) -> None:
+        self._connection, self._now = connection, now
 
     async def content(self, room: RoomId, type_: str, key: str = "") -> Content | None:
         """The content of one state event; None where there is none."""
@@ -84,28 +84,16 @@ class RoomStates:
 
     async def joined_rooms_of(self, user: UserId) -> Sequence[RoomId]:
         """The rooms that `user` is in, of those that we know."""
-        query = select(room_state.c.room).where(
-            room_state.c.type == "m.room.member",
-            room_state.c.state_key == user,
-            func.json_extract(room_state.c.content, "$.membership") == "join",
+        query = select(room_state.c.room, room_state.c.content).where(
+            room_state.c.type == "m.room.member", room_state.c.state_key == user
         )
-        return [RoomId(row.room) for row in await self._connection.execute(query)]
+        rows = await self._connection.execute(query)
+        return [RoomId(row.room) for row in rows if row.content.get("membership") == "join"]
 
     async def assume(self, room: RoomId, type_: str, key: str, content: Content, sender: str) -> None:
         """Take a step that succeeded as seen, until sync brings something newer."""
-        now_ms = func.cast(func.strftime("%s", "now"), room_state.c.at_ms.type) * 1000
         row = {"room": room, "type": type_, "state_key": key, "content": dict(content), "sender": sender}
-        statement = insert(room_state).values(**row, at_ms=now_ms)
-        await self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["room", "type", "state_key"],
-                set_={
-                    "content": statement.excluded.content,
-                    "sender": sender,
-                    "at_ms": statement.excluded.at_ms,
-                },
-            )
-        )
+        await self.put([{**row, "at_ms": to_ms(self._now)}])
 
     async def put(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write state rows as sync brought them, the last of each key counting, in one statement."""
@@ -119,12 +107,12 @@ class RoomStates:
         await self._connection.execute(statement, [dict(row) for row in rows])
 
     async def spoke(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Note when people wrote last."""
+        """Note when people wrote last; what comes late does not turn it back."""
         if not rows:
             return
         statement = insert(last_spoke)
         statement = statement.on_conflict_do_update(
-            index_elements=["room", "user"], set_={"at_ms": statement.excluded.at_ms}
+            index_elements=["room", "user"], set_={"at_ms": func.max(last_spoke.c.at_ms, statement.excluded.at_ms)}
         )
         await self._connection.execute(statement, [dict(row) for row in rows])
 

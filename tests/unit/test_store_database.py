@@ -103,6 +103,7 @@ async def test_a_task_cancelled_at_any_point_writes_all_or_nothing_and_frees_the
         found = await words_of(database)
         assert f"{steps} after" in found
         assert (f"{steps} a" in found) == (f"{steps} b" in found)
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing is left to finish behind our back"
 
 
 async def test_a_task_cancelled_while_it_commits_has_committed(database: Database) -> None:
@@ -172,3 +173,9 @@ async def test_a_file_that_is_no_store_is_refused_and_the_folder_let_go(tmp_path
     for _ in range(2):
         with pytest.raises(StoreError, match="cannot be used"):
             await Database.open(tmp_path)
+
+
+async def test_an_error_does_not_tell_what_people_wrote(database: Database) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        await put(database, "secret", "secret")
+    assert "secret" not in str(caught.value)
