@@ -69,7 +69,8 @@ class App:
         )
         self._sender = Sender(account, self._transactions)
         self._converging = Reconciler(self._converge, clock)
-        self._sending = Reconciler(self._sender.send, clock)
+        # All lanes at once: which request goes first is for the homeserver's limits to decide, answers before others.
+        self._sending = Reconciler(self._sender.send, clock, most=1000)
         self._answering = Reconciler(self._answer_invite, clock)
         self._doorkeeper: Doorkeeper
         self._dispatcher: Dispatcher
@@ -198,13 +199,11 @@ class App:
     async def idle(self) -> None:
         """Return when nothing is left to do now: the inbox worked off, every worker waiting."""
         await self.ready.wait()
-        while True:
-            await self._dispatcher.idle()
-            for worker in (self._answering, self._converging, self._sending):
+        workers = (self._schedule, self._dispatcher, self._answering, self._converging, self._sending)
+        while not all(worker.is_idle for worker in workers):
+            for worker in workers:
                 await worker.idle()
             await asyncio.sleep(0)
-            if all(worker.is_idle for worker in (self._dispatcher, self._answering, self._converging, self._sending)):
-                return
 
 
 def _came_at(room: RoomId, batch: SyncBatch, me: UserId) -> frozenset[str]:

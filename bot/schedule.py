@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.clock import Clock
 from bot.store.alarms import earliest, take_due
 from bot.store.database import Database
+
+log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 20
 """A clock that was set, or a machine that slept, is noticed after this long at most."""
@@ -99,6 +102,7 @@ class Schedule:
         self._look = asyncio.Event()
         self._look.set()
         self._next: datetime | None = None
+        self._rested = asyncio.Event()
 
     def changed(self) -> None:
         """An alarm was set or taken back."""
@@ -107,7 +111,16 @@ class Schedule:
     @property
     def is_idle(self) -> bool:
         """Whether no alarm is due and none has to be looked at."""
-        return not self._look.is_set() and (self._next is None or self._next > self._clock.now())
+        return self._rested.is_set() and not self._look.is_set() and not self._is_due()
+
+    async def idle(self) -> None:
+        """Return when every alarm that is due has rung."""
+        while not self.is_idle:
+            self._rested.clear()
+            await self._rested.wait()
+
+    def _is_due(self) -> bool:
+        return self._next is not None and self._next <= self._clock.now()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -116,15 +129,22 @@ class Schedule:
             while True:
                 await self._look.wait()
                 self._look.clear()
+                self._rested.clear()
                 await self._ring_due()
+                self._rested.set()
         finally:
             self._bell.stop()
 
     async def _ring_due(self) -> None:
         now = self._clock.now()
-        async with self._database.write() as connection:
-            due = await take_due(connection, now)
-            self._next = await earliest(connection)
+        try:
+            async with self._database.write() as connection:
+                due = await take_due(connection, now)
+                self._next = await earliest(connection)
+        except Exception:  # the store may be full or locked for a while: no reason to end all that runs
+            log.exception("the alarms could not be read")
+            self._next = now + timedelta(seconds=LOOK_EVERY_S)
+            due = ()
         for owner, key in due:
             self._wake(owner, key)
         self._bell.set(self._next)
