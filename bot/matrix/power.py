@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ INFINITE = 2**53
 """The level of a version-12 creator: above every level that JSON can carry safely (MSC4289)."""
 
 _CREATORS_RULE_SINCE = 12
+_NUMBERED = re.compile("[0-9]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Power:
 
 def _creators(create: Content, creator: str) -> frozenset[str]:
     version = create.get("room_version", "1")
-    if not (isinstance(version, str) and version.isdecimal() and int(version) >= _CREATORS_RULE_SINCE):
+    if not (isinstance(version, str) and _NUMBERED.fullmatch(version) and int(version) >= _CREATORS_RULE_SINCE):
         return frozenset()
     more = create.get("additional_creators")
     named = [user for user in more if isinstance(user, str)] if isinstance(more, list) else []

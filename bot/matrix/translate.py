@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from bot.matrix.events import (
     RawEvent,
     Reaction,
     Redaction,
+    RoomDelta,
     StateChange,
     SyncBatch,
     Unreadable,
@@ -54,20 +55,23 @@ def translate(batch: SyncBatch, me: UserId) -> tuple[Item, ...]:
         if invite := _invite(room, stripped, me, now):
             found.append(invite)
     for room, delta in batch.joined.items():
-        raws = (*delta.state, *delta.timeline)
-        found.extend(event for raw in raws if (event := _event(room, raw, me)))
+        found.extend(event for raw in _raws(delta.state, delta.timeline) if (event := _event(room, raw, me)))
     for room, delta in batch.left.items():
-        found.append(_departure(room, (*delta.state, *delta.timeline), me, now))
+        found.append(_departure(room, delta, me, now))
     return tuple(found)
 
 
 def state_rows(batch: SyncBatch) -> Iterator[StateRow]:
     """The state events of the rooms that we are in, in order: the last of each key counts."""
     for room, delta in batch.joined.items():
-        for raw in (*delta.state, *delta.timeline):
+        for raw in _raws(delta.state, delta.timeline):
             type_, key, sender, content = (raw.get(k) for k in ("type", "state_key", "sender", "content"))
             if isinstance(type_, str) and isinstance(key, str) and isinstance(sender, str):
                 yield StateRow(room, type_, key, content if isinstance(content, Mapping) else {}, sender, _ms(raw))
+
+
+def _raws(*sections: Iterable[Any]) -> Iterator[RawEvent]:
+    return (raw for section in sections for raw in section if isinstance(raw, Mapping))
 
 
 def _event(room: RoomId, raw: RawEvent, me: UserId) -> Item | None:
@@ -91,8 +95,8 @@ def _event(room: RoomId, raw: RawEvent, me: UserId) -> Item | None:
         case "m.reaction":
             return _reaction(common, content)
         case "m.room.redaction":
-            target = raw.get("redacts", content.get("redacts"))
-            return Redaction(*common, EventId(target)) if isinstance(target, str) else None
+            target = _id(content.get("redacts")) or _id(raw.get("redacts"))  # in the content since version 11
+            return Redaction(*common, target) if target else None
     return None
 
 
@@ -106,7 +110,7 @@ def _message(common: tuple[EventId, RoomId, UserId, datetime], content: Content)
     html = content.get("formatted_body") if content.get("format") == "org.matrix.custom.html" else None
     thread = _id(relation.get("event_id")) if relation.get("rel_type") == "m.thread" else None
     # In a thread, a client that knows none is told to show a reply to the last message: that is no reply.
-    fallback = thread is not None and relation.get("is_falling_back") is not False
+    fallback = thread is not None and relation.get("is_falling_back") is True
     reply = None if fallback else _id(_mapping(relation.get("m.in_reply_to")).get("event_id"))
     return Message(*common, msgtype, body, html if isinstance(html, str) else None, thread, reply, content)
 
@@ -120,8 +124,8 @@ def _reaction(common: tuple[EventId, RoomId, UserId, datetime], content: Content
 
 
 def _invite(room: RoomId, stripped: tuple[RawEvent, ...], me: UserId, now: datetime) -> Invited | None:
-    for raw in stripped:
-        if not isinstance(raw, Mapping) or raw.get("type") != "m.room.member" or raw.get("state_key") != me:
+    for raw in _raws(stripped):
+        if raw.get("type") != "m.room.member" or raw.get("state_key") != me:
             continue
         if _mapping(raw.get("content")).get("membership") != "invite":
             continue
@@ -132,9 +136,9 @@ def _invite(room: RoomId, stripped: tuple[RawEvent, ...], me: UserId, now: datet
     return None
 
 
-def _departure(room: RoomId, raws: tuple[RawEvent, ...], me: UserId, now: datetime) -> Departed:
+def _departure(room: RoomId, delta: RoomDelta, me: UserId, now: datetime) -> Departed:
     by, banned = None, False
-    for raw in raws:
+    for raw in _raws(delta.state, delta.timeline):
         if raw.get("type") == "m.room.member" and raw.get("state_key") == me:
             sender = raw.get("sender")
             by = UserId(sender) if isinstance(sender, str) and sender != me else None
