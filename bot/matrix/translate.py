@@ -95,7 +95,8 @@ def _event(room: RoomId, raw: RawEvent, me: UserId) -> Item | None:
         case "m.reaction":
             return _reaction(common, content)
         case "m.room.redaction":
-            target = _id(content.get("redacts")) or _id(raw.get("redacts"))  # in the content since version 11
+            # Since version 11 it is in the content, before that people may write there what they like.
+            target = _id(raw.get("redacts")) or _id(content.get("redacts"))
             return Redaction(*common, target) if target else None
     return None
 

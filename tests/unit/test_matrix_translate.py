@@ -163,6 +163,12 @@ def test_a_redaction_names_its_target_in_its_content_or_beside_it(event: dict[st
     assert found.target == "$0"
 
 
+def test_a_redaction_of_ones_own_event_does_not_pass_for_one_of_anothers() -> None:
+    (found,) = items(raw("m.room.redaction", {"redacts": "$theirs"}, redacts="$mine"))
+    assert isinstance(found, Redaction)
+    assert found.target == "$mine"
+
+
 def test_a_message_whose_content_was_removed_is_left_out() -> None:
     assert items(raw("m.room.message", {})) == ()
 
