@@ -30,9 +30,9 @@ async def announce(unit: Unit, scene: Scene, notices: Sequence[n.Notice]) -> Non
 async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
     match notice:
         case n.RoomClosed():
-            await _in_room(unit, scene, notice.room, notice, held=True)
+            await _in_room(unit, scene, notice.room, notice, held=_is_ended(scene))
         case n.MainEnded():
-            await _say(unit, scene, scene.hall.id, notice, held=True)
+            await _say(unit, scene, scene.hall.id, notice, held=_is_ended(scene))
         case n.HelpAsked():
             await _help(unit, scene, notice)
         case n.HelpReminded():
@@ -53,6 +53,11 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
                     await unit.outbox.say(f"{notice.key}:{number}", there, views.said(notice, scene))
         case _:
             await _say(unit, scene, scene.hall.id, notice)
+
+
+def _is_ended(scene: Scene) -> bool:
+    """Whether the rooms are locked first; in a deletion the bot leaves them at once, and nothing would let go."""
+    return scene.plan.phase is Phase.ENDED
 
 
 async def _say(unit: Unit, scene: Scene, room: RoomId, notice: n.Notice, **options: Any) -> None:
@@ -112,13 +117,30 @@ async def show_board(unit: Unit, scene: Scene, *, fresh: bool = False) -> None:
         await unit.outbox.say(f"desk-welcome:{scene.desk}", scene.desk, views.desk_welcome(scene))
 
 
-async def _show(unit: Unit, scene: Scene, control: Control, room: RoomId, doc: Doc, *, fresh: bool) -> None:
+async def show_fresh_board(unit: Unit, scene: Scene, room: RoomId) -> None:
+    """A fresh board at the bottom of the main room or the desk, as an answer."""
+    if room == scene.desk:
+        await _show(unit, scene, Control.DESK_BOARD, room, views.desk_board(scene), fresh=True, urgency=Urgency.ANSWER)
+    else:
+        await _show(unit, scene, Control.BOARD, room, views.board(scene), fresh=True, urgency=Urgency.ANSWER)
+
+
+async def _show(
+    unit: Unit,
+    scene: Scene,
+    control: Control,
+    room: RoomId,
+    doc: Doc,
+    *,
+    fresh: bool,
+    urgency: Urgency = Urgency.MESSAGE,
+) -> None:
     session = scene.plan
     key = f"{control}:{session.id}:{session.phase}:{session.round}"
     number = await _newest(unit, key)
     if fresh and number:
         number += 1
-        await unit.outbox.say(f"{key}:{number}", room, doc)
+        await unit.outbox.say(f"{key}:{number}", room, doc, urgency=urgency)
     elif not number:
         await unit.outbox.say(f"{key}:1", room, doc)
     else:

@@ -17,7 +17,7 @@ from plugins.breakout import announce
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.observed import invited, room_closed, room_made, unreachable
-from plugins.breakout.domain.desired import MARKER, RoomWish
+from plugins.breakout.domain.desired import DESK, MARKER, RoomWish
 from plugins.breakout.domain.model import Phase, Session
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.plan import Ban, Go, Invite, MakeRoom, Remove, SetState, Step, Unban
@@ -230,6 +230,9 @@ class CarryOut:
             await self._host.homeserver.invite(RoomId(step.room_id), UserId(step.user), step.reason)
         except Permanent as refused:
             problem = refused.message
+            if step.number == DESK:  # a moderator who cannot be had there counts as one who does not want to be
+                left: dict[str, object] = {"membership": "leave"}
+                return Outcome(((RoomId(step.room_id), "m.room.member", step.user, left, step.user),))
 
             def failed(session: Session, unit: Unit) -> Change[None]:
                 return unreachable(session, step.user, step.number, problem, now=unit.now, settings=self._settings)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from bot.matrix.ids import RoomId
 from bot.message.doc import Doc
 from bot.plugin import Host, Plugin, Unit
 from plugins.breakout import subject
@@ -13,7 +14,6 @@ from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.controller import Controller
 from plugins.breakout.store import Sessions
 from plugins.breakout.subject import Plug
-from plugins.breakout.views import explain
 
 NAME = "breakout"
 
@@ -29,9 +29,9 @@ def names(config: BreakoutConfig) -> Mapping[str, str]:
     return {name: NAME for name in config.names if name != NAME}
 
 
-def refusal(error: Exception, state: Plug) -> Doc | None:
+async def refusal(error: Exception, state: Plug, unit: Unit, room: RoomId) -> Doc | None:
     """The sentence of a refusal of the rules."""
-    return explain(error, f"{state.host.prefix}{state.config.names[0]}")
+    return await subject.explained(state, unit, room, error)
 
 
 async def start_keys(state: Plug, unit: Unit) -> Sequence[str]:

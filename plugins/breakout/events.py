@@ -7,8 +7,10 @@ from dataclasses import replace
 from random import SystemRandom
 from typing import Any
 
+from bot.clock import to_ms
 from bot.commands.refusals import HostRefusal
 from bot.matrix.events import Departed, Message, Reaction, StateChange, Unreadable
+from bot.matrix.ids import RoomId
 from bot.matrix.ports import Urgency
 from bot.matrix.power import Power
 from bot.plugin import Joined, ReactionAdded, ReactionRemoved, Role, Unit
@@ -18,13 +20,13 @@ from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes import help as helping
 from plugins.breakout.domain.changes import people, seats, setup
-from plugins.breakout.domain.changes.observed import membership, room_closed, room_lost
-from plugins.breakout.domain.changes.running import confirm, end, extend, start
+from plugins.breakout.domain.changes.observed import membership, room_lost
+from plugins.breakout.domain.changes.running import confirm, discard, end, extend, start
 from plugins.breakout.domain.model import Phase, Presence, Session
 from plugins.breakout.domain.refusals import Refusal
 from plugins.breakout.keys import EXTENSION, Control, Offer, offer_of
 from plugins.breakout.store import Sessions
-from plugins.breakout.subject import BREAKOUT, MAIN, Place, Plug, Subject, place_of, role_of, subject_of
+from plugins.breakout.subject import BREAKOUT, MAIN, Place, Plug, Subject, explained, place_of, role_of, subject_of
 
 chance = SystemRandom()
 
@@ -67,7 +69,8 @@ async def _main_member(it: Subject, event: StateChange) -> None:
 async def _main_power(it: Subject, event: StateChange) -> None:
     """Compare who was a moderator with who is one."""
     create = await it.unit.rooms.content(it.hall.id, "m.room.create") or {}
-    before = Power.of(event.before, create, "")
+    creators = (await it.unit.rooms.power(it.hall.id)).creators
+    before = replace(Power.of(event.before, create, ""), creators=creators)
     line = it.plug.config.moderator_power_level
     for person in it.hall.people:
         if it.session is None or it.session.phase is Phase.DELETED:
@@ -135,22 +138,34 @@ async def said(state: Plug, unit: Unit, message: Message) -> None:
 async def arrived(state: Plug, unit: Unit, event: Joined) -> None:
     """Greet a new main room with the first command; say so where it cannot be read."""
     prefix = f"{state.host.prefix}{state.config.names[0]}"
-    said = views.cannot_read() if event.encrypted else views.greeting(prefix)
-    await unit.outbox.say(f"greeting:{event.room}", event.room, said)
+    if event.encrypted:
+        await _say_unreadable(unit, event.room)
+    else:
+        await unit.outbox.say(f"greeting:{event.room}:{to_ms(event.at)}", event.room, views.greeting(prefix))
 
 
 @plugin.on(Unreadable)
 async def unreadable(state: Plug, unit: Unit, event: Unreadable) -> None:
     """In an encrypted room the bot says once that it cannot read it."""
     del state
-    await unit.outbox.say(f"unreadable:{event.room}", event.room, views.cannot_read())
+    await _say_unreadable(unit, event.room)
+
+
+async def _say_unreadable(unit: Unit, room: RoomId) -> None:
+    await unit.outbox.say(f"unreadable:{room}", room, views.cannot_read())
 
 
 @plugin.on(Departed)
 async def departed(state: Plug, unit: Unit, event: Departed) -> None:
-    """The bot is out of a room: of its own will a breakout room is closed, else it is made anew."""
+    """The bot is out of a room: one that is still wanted is made anew.
+
+    Out of the main room it sees no moderator any more, so that it does away with the session.
+    """
     sessions = Sessions(unit.connection)
     for main in await sessions.mains():
+        if main == event.room:
+            await _main_room_lost(unit, sessions, main)
+            continue
         desk = await sessions.desk(main)
         if desk is not None and desk.room == event.room:
             await sessions.save_desk(replace(desk, room=None, attempt=desk.attempt + 1))
@@ -160,11 +175,20 @@ async def departed(state: Plug, unit: Unit, event: Departed) -> None:
         for known in [*([session] if session else []), *former]:
             for room in known.rooms:
                 if room.room_id == event.room and not room.closed:
-                    gone = room_closed if event.by is None else None
-                    change = gone(known, room.number) if gone else room_lost(known, room.number, event.room)
+                    change = room_lost(known, room.number, event.room)
                     await sessions.save(change.session, retired=known is not session)
                     unit.wake(main)
     del state
+
+
+async def _main_room_lost(unit: Unit, sessions: Sessions, main: str) -> None:
+    session, desk = await sessions.get(main), await sessions.desk(main)
+    if session is not None:
+        await sessions.save(discard(session))
+    if desk is not None:
+        await sessions.save_desk(replace(desk, wanted=False))
+    await unit.outbox.drop_room(RoomId(main))
+    unit.wake(main)
 
 
 # --- reactions
@@ -185,7 +209,7 @@ async def reacted(state: Plug, unit: Unit, event: ReactionAdded) -> None:
     try:
         await _tapped(it, offer, reaction, role)
     except (Refusal, HostRefusal) as error:
-        said = views.explain(error, f"{state.host.prefix}{state.config.names[0]}")
+        said = await explained(state, unit, reaction.room, error)
         if said is not None:
             key = f"refused:{reaction.event_id}"
             await unit.outbox.say(key, reaction.room, said, urgency=Urgency.ANSWER)
@@ -193,7 +217,7 @@ async def reacted(state: Plug, unit: Unit, event: ReactionAdded) -> None:
 
 async def _tapped(it: Subject, offer: Offer, reaction: Reaction, role: Role) -> None:
     session, now, settings, key = it.session, it.unit.now, it.plug.settings, reaction.key
-    if session is None:
+    if session is None or not _holds(offer, session):
         return
     number = _digit(key)
     match offer.control, key:
@@ -219,7 +243,8 @@ async def _moderator_tapped(it: Subject, session: Session, offer: Offer, reactio
             )
             await decide(it, change, room=reaction.room, event=reaction.event_id, thread=None, reply=False)
         case Control.HELP, "👀" if offer.room is not None:
-            await it.settle(helping.claim(session, offer.room, by, now=now))
+            needs_invite = await it.needs_invite()
+            await it.settle(helping.claim(session, offer.room, by, now=now, needs_invite=needs_invite))
         case Control.HELP, "✅" if offer.room is not None:
             await it.settle(helping.resolve(session, offer.room, by))
         case Control.DESK_BOARD, "▶":
@@ -244,7 +269,7 @@ async def reaction_taken_back(state: Plug, unit: Unit, event: ReactionRemoved) -
     if offer is None or event.by != reaction.sender:
         return
     it = await subject_of(state, unit, reaction.room, reaction.sender)
-    if it.session is None:
+    if it.session is None or not _holds(offer, it.session):
         return
     number = _digit(reaction.key)
     try:
@@ -259,6 +284,16 @@ async def reaction_taken_back(state: Plug, unit: Unit, event: ReactionRemoved) -
                 await it.settle(helping.withdraw_help(it.session, it.place.number, it.asker))
     except Refusal:
         return  # there is nothing (any more) to take back
+
+
+def _holds(offer: Offer, session: Session) -> bool:
+    """Whether what was offered is still to be had: the session is the same, the help request too."""
+    if offer.session not in (None, session.id):
+        return False
+    if offer.room is None:
+        return True
+    request = session.room(offer.room).help
+    return request is not None and to_ms(request.since) == offer.asked_ms
 
 
 def _digit(key: str) -> int | None:

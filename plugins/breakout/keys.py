@@ -30,8 +30,12 @@ class Offer:
 
     control: Control
     key: str
+    session: str | None = None
+    """The session that it belongs to; None where it belongs to none (a check-in, a question)."""
     room: int | None = None
     """The breakout room that a help request is about."""
+    asked_ms: int | None = None
+    """When that request was made, in milliseconds: the room may have made another since."""
     user: str | None = None
     """The person whom the moderators were asked about."""
 
@@ -44,8 +48,10 @@ def offer_of(key: str) -> Offer | None:
     except ValueError:
         return None
     parts = rest.split(":")
-    if control in (Control.HELP, Control.HELP_REMINDED):
-        return Offer(Control.HELP, key, room=int(parts[2]))
+    if control in (Control.CHECK_IN, Control.CONFIRM):
+        return Offer(control, key)
+    if control in (Control.HELP, Control.HELP_REMINDED):  # session:round:room:since:times
+        return Offer(Control.HELP, key, parts[0], room=int(parts[2]), asked_ms=int(parts[3]))
     if control is Control.LATE:  # session:round:@user:server:at
-        return Offer(control, key, user=":".join(parts[2:-1]))
-    return Offer(control, key)
+        return Offer(control, key, parts[0], user=":".join(parts[2:-1]))
+    return Offer(control, key, parts[0])

@@ -9,8 +9,9 @@ from datetime import datetime
 from bot.commands.parsers import Named
 from bot.matrix.events import Message
 from bot.matrix.ids import RoomId, UserId
+from bot.message.doc import Doc
 from bot.plugin import Host, Role, Standing, Unit
-from plugins.breakout import announce
+from plugins.breakout import announce, views
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change, T_co
 from plugins.breakout.domain.desired import DESK, MARKER
@@ -41,7 +42,7 @@ class Place:
     kind: str
     main: RoomId
     number: int | None = None
-    """Of a breakout room."""
+    """Of a breakout room; None where it is one of a former session."""
     session: str | None = None
 
 
@@ -61,6 +62,13 @@ class Subject:
     def known(self) -> Known:
         """What the parsers need."""
         return Known(self.session, tuple(Named(UserId(p.user), p.name) for p in self.hall.people))
+
+    async def needs_invite(self) -> bool:
+        """Whether the rooms do not let the asker in: only members of the desk walk in by a link."""
+        if self.desk is None or self.desk.room is None:
+            return True
+        member = await self.unit.rooms.content(RoomId(self.desk.room), "m.room.member", self.asker) or {}
+        return member.get("membership") != "join"
 
     async def scene(self, session: Session | None = None) -> Scene:
         """What the views need, for this session or a changed one."""
@@ -95,7 +103,9 @@ async def place_of(unit: Unit, room: RoomId) -> Place:
         if isinstance(session_id, str) and (session := await sessions.of_id(session_id)):
             for known in session.rooms:
                 if known.room_id == room and session.main == main:
-                    return Place(BREAKOUT, RoomId(main), known.number, session.id)
+                    current = await sessions.get(main)
+                    is_current = current is not None and current.id == session.id
+                    return Place(BREAKOUT, RoomId(main), known.number if is_current else None, session.id)
     return Place(MAIN, room)
 
 
@@ -104,7 +114,9 @@ async def standing(plug: Plug, unit: Unit, room: RoomId, user: UserId) -> Standi
     if is_ignored(user, plug.config):
         return None
     place = await place_of(unit, room)
-    return Standing(await role_of(plug, unit, place.main, user), place.kind, place.main)
+    role = await role_of(plug, unit, place.main, user)
+    # A participant's question concerns nobody else: the answer does not fill the main room.
+    return Standing(role, place.kind, place.main, in_thread=place.kind == MAIN and role < Role.MODERATOR)
 
 
 async def role_of(plug: Plug, unit: Unit, main: RoomId, user: UserId) -> Role:
@@ -127,3 +139,10 @@ async def subject_of(plug: Plug, unit: Unit, room: RoomId, asker: UserId) -> Sub
     sessions = Sessions(unit.connection)
     hall = await look(unit, plug.config, plug.host.me, place.main)
     return Subject(plug, unit, place, asker, await sessions.get(place.main), await sessions.desk(place.main), hall)
+
+
+async def explained(plug: Plug, unit: Unit, room: RoomId, error: Exception) -> Doc | None:
+    """The sentence of a refusal of the rules, for somebody in `room`."""
+    place = await place_of(unit, room)
+    hall = await look(unit, plug.config, plug.host.me, place.main)
+    return views.explain(error, f"{plug.host.prefix}{plug.config.names[0]}", hall.names)

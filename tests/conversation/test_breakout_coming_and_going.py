@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bot.errors import MatrixError, Permanent
 from bot.testing.harness import conversation
-from tests.conversation.breakout import a_class, at_the_desk, started, under_way
+from tests.conversation.breakout import PLAN, a_class, at_the_desk, started, under_way
 
 
 async def test_a_newcomer_before_the_start_gets_the_smallest_room() -> None:
@@ -82,7 +83,7 @@ async def test_a_promotion_frees_the_seat_and_opens_the_desk() -> None:
         desk = await at_the_desk(talk)
         levels = dict(room.raw.content("m.room.power_levels"))
         levels["users"] = {**levels["users"], "@bob:test": 50}
-        talk.server.set_state(talk.homeserver.me, room.id, "m.room.power_levels", levels)
+        talk.user("ann").set_state(room.id, "m.room.power_levels", levels)
         await talk.settled()
         red = talk.room_named("Red")
         assert red.joined == {"bob", "cleo"}
@@ -96,7 +97,7 @@ async def test_a_demotion_takes_desk_and_level_away() -> None:
         desk = await at_the_desk(talk)
         levels = dict(room.raw.content("m.room.power_levels"))
         levels["users"] = {user: level for user, level in levels["users"].items() if user != "@ann:test"}
-        talk.server.set_state(talk.homeserver.me, room.id, "m.room.power_levels", levels)
+        talk.user("ann").set_state(room.id, "m.room.power_levels", levels)
         await talk.settled()
         assert desk.joined == set()
         assert talk.room_named("Red").raw.power.level("@ann:test") == 0
@@ -127,17 +128,15 @@ async def test_an_invite_that_fails_is_told_to_the_moderators_by_name() -> None:
         assert "could not be invited" in await room.says("@ann", "!breakout status")
 
 
-def talk_refuses() -> Exception:
-    from bot.errors import Permanent  # noqa: PLC0415
-
+def talk_refuses() -> MatrixError:
     return Permanent(403, "M_FORBIDDEN", "Bob does not take invites")
 
 
 async def test_a_room_that_the_bot_is_removed_from_is_made_anew() -> None:
     async with conversation() as talk:
         await under_way(talk)
+        await at_the_desk(talk)
         red = talk.room_named("Red")
-        talk.user("ann").join(red.id)
         talk.server.leave(talk.homeserver.me, red.id)
         await talk.settled()
         assert len(talk.rooms_named("Red")) == 2
@@ -172,3 +171,37 @@ async def test_an_encrypted_room_is_told_once_that_it_cannot_be_read() -> None:
             await talk.settled()
         assert len(room.said) == 1
         assert "encrypted" in room.said[0]
+
+
+async def test_a_bot_taken_out_of_the_main_room_closes_what_it_made() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        desk = await at_the_desk(talk)
+        red = talk.room_named("Red")
+        talk.server.leave(talk.homeserver.me, room.id)
+        await talk.settled()
+        assert red.raw.joined == set()
+        assert desk.raw.joined == set()
+
+
+async def test_the_rooms_of_a_former_session_answer_for_no_room_of_the_new_one() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end now")
+        old = talk.room_named("Red")
+        await room.says("@ann", PLAN)
+        assert old.raw.joined == set()
+        assert talk.room_named("Red").id == old.id
+        await room.says("@ann", "!breakout start")
+        assert talk.room_named("Red").id != old.id
+
+
+async def test_a_moderator_who_cannot_be_invited_to_the_desk_is_not_asked_for_ever() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        talk.homeserver.fail("create", talk_refuses())
+        talk.homeserver.fail("invite", talk_refuses(), times=1000)
+        await room.says("@ann", "!breakout setup 2")
+        await talk.passes(60)
+        (fault,) = talk.homeserver.faults
+        assert fault.times > 1000 - 5

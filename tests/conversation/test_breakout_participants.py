@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.testing.harness import Room, Talk, conversation
-from tests.conversation.breakout import a_class, started, under_way
+from tests.conversation.breakout import a_class, at_the_desk, started, under_way
 
 
 async def choosing(talk: Talk, setup: str = "!breakout setup Red, Green choose") -> Room:
@@ -131,6 +131,7 @@ async def test_who_passes_is_left_alone_until_rejoin() -> None:
 async def test_who_was_removed_by_a_moderator_is_invited_again_only_by_assign() -> None:
     async with conversation() as talk:
         room = await under_way(talk)
+        await at_the_desk(talk)
         red = talk.room_named("Red")
         talk.user("ann").join(red.id)
         await talk.settled()

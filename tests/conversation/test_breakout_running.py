@@ -186,7 +186,7 @@ async def test_the_timer_says_the_end_with_its_zone() -> None:
         ("!breakout timer", "!breakout timer 15m"),
         ("!breakout timer soon", "soon"),
         ("!breakout setup 4", "!breakout end"),
-        ("!breakout start", "running"),
+        ("!breakout start", "already"),
         ("!breakout shuffle", "!breakout shuffle now"),
         ("!breakout end cancel", ""),
         ("!breakout delete confirm", "!breakout delete"),
@@ -271,10 +271,11 @@ async def test_the_desk_starts_extends_and_ends_by_a_tap() -> None:
         assert red.invited == {"bob", "cleo"}
         await desk.says("@ann", "!breakout timer 10m")
         await desk.says("@ann", "!breakout status")
+        await talk.passes(1)
         await desk.taps("@ann", "➕", on="➕")
         assert any("14:15" in said for said in red.said)
         await desk.taps("@ann", "⏹", on="⏹")
-        await talk.passes(61)
+        await talk.passes(121)  # a round of 15 minutes has the longer notice
         assert red.joined == set()
         assert red.invited == set()
 
@@ -291,3 +292,43 @@ async def test_those_who_are_not_in_yet_are_mentioned_once() -> None:
             if event["sender"] == talk.homeserver.me
         ]
         assert [sorted(users) for users in pinged if users] == [["@cleo:test", "@dan:test", "@eve:test"]]
+
+
+async def test_deleting_a_running_session_says_in_the_main_room_that_it_is_over() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout delete")
+        await room.says("@ann", "!breakout delete confirm")
+        assert any("everybody is back here" in said for said in room.said)
+
+
+@pytest.mark.parametrize("typed", ["!breakout setup 4", "!breakout start", "!breakout delete", "!breakout status"])
+async def test_an_ended_session_is_set_up_anew_run_again_shown_or_deleted(typed: str) -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end now")
+        answer = await room.says("@ann", typed)
+        assert answer
+        assert not any(refused in answer for refused in ("broke", "already", "End first", "No breakout rooms"))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "!breakout timer 5m",
+        "!breakout extend 5m",
+        "!breakout end",
+        "!breakout end cancel",
+        "!breakout broadcast Hello",
+        "!breakout tell 1 Hello",
+        "!breakout visit 1",
+        "!breakout queue",
+        "!breakout claim 1",
+        "!breakout resolve 1",
+    ],
+)
+async def test_after_the_end_what_needs_open_rooms_says_how_to_open_them(typed: str) -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end now")
+        assert "!breakout start" in await room.says("@ann", typed)

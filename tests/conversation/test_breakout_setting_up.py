@@ -7,6 +7,7 @@ import pytest
 from bot.testing.harness import conversation
 from tests.conversation.breakout import a_class
 
+
 async def test_the_bot_greets_with_the_first_command() -> None:
     async with conversation() as talk:
         room = await a_class(talk)
@@ -145,13 +146,13 @@ async def test_rooms_and_seats_are_changed_before_the_start() -> None:
     async with conversation() as talk:
         room = await a_class(talk)
         await room.says("@ann", "!breakout setup manual Red, Green")
-        assert "Bob and Cleo sits in Red" not in await room.says("@ann", "!breakout assign @bob and Cleo to red")
+        assert "Red: Bob and Cleo" in await room.says("@ann", "!breakout assign @bob and Cleo to red")
         await room.says("@ann", "!breakout move Dan to Green")
         await room.says("@ann", "!breakout swap @bob @dan")
         assert "Dan" in await room.says("@ann", "!breakout status Red")
         assert "Blue is added" in await room.says("@ann", "!breakout add Blue")
         assert "Red is now Rose" in await room.says("@ann", "!breakout rename red to Rose")
-        assert "Eve" in await room.says("@ann", "!breakout fill")
+        assert await room.says("@ann", "!breakout fill") == "1 person has a seat now."
         assert "Blue is removed" in await room.says("@ann", "!breakout remove blue")
         assert "Bob has no seat in Green" in await room.says("@ann", "!breakout remove @bob")
 

@@ -228,3 +228,49 @@ async def test_the_room_commands_answer_in_the_room() -> None:
         commands = await red.says("@bob", "!commands")
         assert "!time" in commands
         assert "!breakout setup" not in commands
+
+
+async def test_the_second_call_for_help_can_be_tapped_too() -> None:
+    async with conversation() as talk:
+        await under_way(talk)
+        desk = await at_the_desk(talk)
+        red = talk.room_named("Red")
+        await red.says("@bob", "!help we are lost")
+        await talk.passes(181)
+        await desk.taps("@ann", "👀", on="still waits")
+        assert "Ann is coming" in red.said[-1]
+
+
+async def test_a_request_that_is_closed_is_said_once() -> None:
+    async with conversation() as talk:
+        await under_way(talk)
+        desk = await at_the_desk(talk)
+        await talk.room_named("Red").says("@bob", "!help we are lost")
+        said = await desk.says("@ann", "!breakout resolve 1")
+        assert said.count("closed") == 1
+
+
+async def test_a_moderator_who_is_not_at_the_desk_is_invited_to_the_room_of_a_visit_or_claim() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red, green = talk.room_named("Red"), talk.room_named("Green")
+        assert "invitation" in await room.says("@ann", "!breakout visit green")
+        assert green.invited == {"ann"}
+        talk.user("ann").leave(green.id)
+        await talk.passes(30)
+        assert green.invited == set()
+        await red.says("@bob", "!help")
+        await room.taps("@ann", "👀", on="asks for help")
+        assert red.invited == {"ann"}
+
+
+async def test_a_moderator_at_the_desk_needs_no_invitation() -> None:
+    async with conversation() as talk:
+        await under_way(talk)
+        desk = await at_the_desk(talk)
+        assert "invitation" not in await desk.says("@ann", "!breakout visit red")
+        red = talk.room_named("Red")
+        assert red.invited == set()
+        talk.user("ann").join(red.id)
+        await talk.settled()
+        assert "ann" in red.joined

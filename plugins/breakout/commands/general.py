@@ -19,6 +19,14 @@ def help_overview(call: Call[Plug]) -> Doc:
     return overview(plugin.commands, standing.role, standing.place, call.state.host.prefix, views.say)
 
 
+def help_about(call: Call[Plug], typed: str) -> Doc:
+    """All about one command that the asker may run; without one, the list of them."""
+    if not typed.strip():
+        return help_overview(call)
+    prefix, role = call.state.host.prefix, call.standing.role
+    return one(find([c for c in plugin.commands if role >= c.role], typed, prefix), prefix, views.say)
+
+
 @plugin.command("breakout", examples=("breakout",), section=SECTION)
 async def next_step(call: Call[Plug]) -> Doc:
     """Says what you can do next."""
@@ -35,7 +43,4 @@ async def next_step(call: Call[Plug]) -> Doc:
 )
 async def show_help(call: Call[Plug], about: Rest = "") -> Doc:
     """Lists the commands that you may run, or says all about one."""
-    if not about.strip():
-        return help_overview(call)
-    prefix = call.state.host.prefix
-    return one(find(plugin.commands, about, prefix), prefix, views.say)
+    return help_about(call, about)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bot.message.doc import Doc
-from bot.plugin import Call, Rest, Role
+from bot.plugin import Call, Rest, Role, Tick
 from plugins.breakout import parsers, views
-from plugins.breakout.commands.general import help_overview
+from plugins.breakout.commands.general import help_about, help_overview
 from plugins.breakout.commands.places import ANYWHERE, IN_BREAKOUT, it, knowing
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.changes import help as helping
@@ -41,8 +41,9 @@ async def queue(call: Call[Plug], _: None) -> Doc:
 async def claim(call: Call[Plug], number: int) -> Doc:
     """Tells a room that you are coming, and gives you its link."""
     about = it(call)
-    change = helping.claim(about.session, number, about.asker, now=call.unit.now)
-    return views.claimed(await about.settle(change), change.told)
+    needs_invite = await about.needs_invite()
+    change = helping.claim(about.session, number, about.asker, now=call.unit.now, needs_invite=needs_invite)
+    return views.claimed(await about.settle(change), change.told, invited=needs_invite)
 
 
 @plugin.command(
@@ -54,11 +55,12 @@ async def claim(call: Call[Plug], number: int) -> Doc:
     parse=knowing(parsers.room("resolve")),
     section=SECTION,
 )
-async def resolve(call: Call[Plug], number: int) -> Doc:
+async def resolve(call: Call[Plug], number: int) -> Tick:
     """Closes a help request."""
     about = it(call)
     change = helping.resolve(about.session, number, about.asker)
-    return views.resolved(await about.settle(change), change.told)
+    await about.settle(change)
+    return Tick()
 
 
 @plugin.command(
@@ -73,8 +75,11 @@ async def resolve(call: Call[Plug], number: int) -> Doc:
 async def visit(call: Call[Plug], number: int | None) -> Doc:
     """Gives you the link of a room; `next` is the one that nobody has visited for longest."""
     about = it(call)
-    change = helping.visit(about.session, helping.next_to_visit(about.session, number), now=call.unit.now)
-    return views.visit(await about.settle(change), change.told)
+    number = helping.next_to_visit(about.session, number)
+    needs_invite = await about.needs_invite()
+    guest = about.asker if needs_invite else None
+    change = helping.visit(about.session, number, now=call.unit.now, guest=guest)
+    return views.visit(await about.settle(change), change.told, invited=needs_invite)
 
 
 @plugin.command(
@@ -88,7 +93,7 @@ async def ask(call: Call[Plug], text: Rest = "") -> Doc | None:
     about = it(call)
     place = about.place
     if place.kind != BREAKOUT or place.number is None or call.standing.role >= Role.MODERATOR:
-        return help_overview(call)
+        return help_about(call, text)
     if text.strip().casefold() == "cancel":
         withdrawn = helping.withdraw_help(about.session, place.number, about.asker)
         return views.help_withdrawn(await about.settle(withdrawn), withdrawn.told)

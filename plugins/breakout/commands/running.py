@@ -45,7 +45,7 @@ def _confirmed(call: Call[Plug], what: Confirm) -> Change[Any]:
     role=Role.MODERATOR,
     where=ANYWHERE,
     usage=("", "20m", "confirm"),
-    examples=("breakout start", "breakout start 20m"),
+    examples=("breakout start 20m", "breakout start"),
     parse=knowing(parsers.start),
     section=SECTION,
 )

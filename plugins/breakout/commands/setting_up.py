@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from random import SystemRandom
 
 from bot.message.doc import Doc
 from bot.plugin import Call, Outcome, Role, Tick
 from plugins.breakout import parsers, views
-from plugins.breakout.announce import ask_who_is_here
+from plugins.breakout.announce import ask_who_is_here, show_fresh_board
 from plugins.breakout.commands.places import ANYWHERE, OUTSIDE, it, knowing
 from plugins.breakout.commands.seating import assign, unassign
 from plugins.breakout.declaration import plugin
@@ -17,7 +18,7 @@ from plugins.breakout.domain.changes.setup import Layout
 from plugins.breakout.domain.estimate import seconds_to_start
 from plugins.breakout.domain.refusals import NoSession
 from plugins.breakout.store import Desk, Sessions
-from plugins.breakout.subject import Plug
+from plugins.breakout.subject import BREAKOUT, Plug
 
 SECTION = "Set up"
 chance = SystemRandom()
@@ -182,4 +183,7 @@ async def status(call: Call[Plug], number: int | None) -> Doc | None:
     scene = await about.scene()
     if number is not None:
         return views.status_of_room(scene, number)
-    return views.board(scene)
+    if about.place.kind == BREAKOUT:
+        return replace(views.board(scene), keycaps=())
+    await show_fresh_board(call.unit, scene, call.message.room)
+    return None

@@ -31,7 +31,7 @@ SECTION = "Talk"
 )
 async def broadcast(call: Call[Plug], text: Relayed) -> None:
     """Says a text in every breakout room; in reply to a message (an image, a poll), it relays that one."""
-    await _send(call, None, text)
+    await _send(call, None, text, "breakout broadcast Ten more minutes")
 
 
 @plugin.command(
@@ -45,14 +45,14 @@ async def broadcast(call: Call[Plug], text: Relayed) -> None:
 )
 async def tell(call: Call[Plug], asked: parsers.RoomText) -> None:
     """Says a text in one breakout room."""
-    await _send(call, asked.number, asked.text)
+    await _send(call, asked.number, asked.text, "breakout tell 2 Five more minutes")
 
 
-async def _send(call: Call[Plug], number: int | None, text: Relayed) -> None:
+async def _send(call: Call[Plug], number: int | None, text: Relayed, example: str) -> None:
     """Put the copies into the outbox; the receipt follows when all of them are sent."""
     about, message = it(call), call.message
     if not text.plain and message.reply_to is None:
-        raise Missing("what to tell the rooms", "breakout broadcast Ten more minutes")
+        raise Missing("what to tell them", example)
     change = helping.broadcast(about.session, number, event=message.event_id)
     errand = Errand(
         event=message.event_id,

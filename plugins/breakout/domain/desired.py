@@ -181,7 +181,7 @@ def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts:
         join_rules=restricted_to(desk, main.id if walk_in else None),
         marker=_marker(main.id, creation_key(session, room), session.id, room.number),
         history_visibility=options.history_visibility,
-        invite=_to_invite(session, room) if is_open and session.phase is Phase.RUNNING else (),
+        invite=_to_invite(session, room, main) if is_open and session.phase is Phase.RUNNING else (),
         may_stay=frozenset({main.bot}) if goes else _may_stay(session, room, main, is_open=is_open),
         banned=main.banned if is_open else frozenset(),
         closing=session.phase is Phase.ENDED and not room.removed,
@@ -190,12 +190,14 @@ def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts:
     )
 
 
-def _to_invite(session: Session, room: Room) -> tuple[str, ...]:
-    return tuple(
+def _to_invite(session: Session, room: Room, main: MainRoom) -> tuple[str, ...]:
+    guests = (user for user, number in sorted(session.guests) if number == room.number and user in main.moderators)
+    seated = (
         seat.user
         for seat in session.people_of(room.number)
         if seat.presence is Presence.ASSIGNED and seat.user not in session.passed
     )
+    return tuple(dict.fromkeys([*seated, *guests]))
 
 
 def _may_stay(session: Session, room: Room, main: MainRoom, *, is_open: bool) -> frozenset[str]:
@@ -203,7 +205,8 @@ def _may_stay(session: Session, room: Room, main: MainRoom, *, is_open: bool) ->
     seated = (
         seat.user
         for seat in session.seats.values()
-        if room.number in (seat.room, seat.moved_from) and seat.user not in session.passed
+        if (seat.room == room.number or (seat.moved_from == room.number and seat.presence is not Presence.JOINED))
+        and seat.user not in session.passed
     )
     return frozenset({main.bot, *main.moderators, *(seated if is_open else ())})
 

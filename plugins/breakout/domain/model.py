@@ -196,6 +196,8 @@ class Session:
     """Who tapped ✋ at the check-in."""
     waiting: frozenset[str] = frozenset()
     """Late joiners about whom the moderators were asked."""
+    guests: frozenset[tuple[str, int]] = frozenset()
+    """Moderators who want to go into a room, and need an invite since they are not at the desk."""
     left_out: frozenset[str] = frozenset()
     """Whose seat a moderator took away by hand: a start does not deal them one again."""
     asked_at: Mapping[str, datetime] = field(default_factory=dict)

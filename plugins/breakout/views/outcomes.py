@@ -107,7 +107,7 @@ def task_changed(scene: Scene, told: TaskChanged) -> Doc:
 def assigned(scene: Scene, told: Assigned) -> Doc:
     """Who sits where now."""
     lines = [
-        *(say("{who} sits in {room}.", who=who, room=room) for room, who in _by_room(scene, told.seated)),
+        *(say("{room}: {who}.", who=who, room=room) for room, who in _by_room(scene, told.seated)),
         *(
             say("{who} moves from {old} to {new}.", who=scene.name(user), old=scene.room(old), new=scene.room(new))
             for user, old, new in told.moved
@@ -142,9 +142,11 @@ def unassigned(scene: Scene, told: Unassigned) -> Doc:
 
 def dealt(scene: Scene, told: Dealt) -> Doc:
     """What `shuffle` or `fill` did."""
-    head = say(
-        "{seated} newly seated, {moved} moved.", seated=counted_people(told.seated), moved=counted_people(told.moved)
-    )
+    seated = say_n("{count} person has a seat now.", "{count} people have a seat now.", told.seated)
+    moved = say_n("{count} person has another room now.", "{count} people have another room now.", told.moved)
+    head = [para for para, count in ((seated, told.seated), (moved, told.moved)) if count]
+    if not head:
+        head = [say("Everybody stays where they are.")]
     left = [say("Still without a seat: {people}.", people=people(scene, told.unseated))] if told.unseated else []
     return doc(head, left)
 
@@ -265,25 +267,24 @@ def rejoined(scene: Scene, told: Rejoined) -> Doc:
             return doc(say("Nothing is running now. You take part from the next start on."))
 
 
-def claimed(scene: Scene, told: HelpTold) -> Doc:
+def claimed(scene: Scene, told: HelpTold, *, invited: bool) -> Doc:
     """The link, and what the room asked."""
     head = say("{room} knows that you are coming.", room=scene.room(told.room.number))
     asked = [say("{who} asked: {text}", who=scene.name(told.help.user), text=told.help.text)] if told.help.text else []
-    return doc(head, asked)
+    return doc(head, asked, _way_in(scene, invited=invited))
 
 
-def resolved(scene: Scene, told: HelpTold) -> Doc:
-    """The request is closed."""
-    return doc(say("The request of {room} is closed.", room=scene.room(told.room.number)))
-
-
-def visit(scene: Scene, room: Room) -> Doc:
+def visit(scene: Scene, room: Room, *, invited: bool) -> Doc:
     """The link."""
-    return doc(say("Open {room}.", room=scene.room(room.number)), _way_in(scene))
+    return doc(say("Open {room}.", room=scene.room(room.number)), _way_in(scene, invited=invited))
 
 
-def _way_in(scene: Scene) -> tuple[Para, ...]:
-    return (say("You can enter every room while you are at {desk}.", desk=scene.desk_link(text("the desk"))),)
+def _way_in(scene: Scene, *, invited: bool) -> tuple[Para, ...]:
+    """For somebody who is not at the desk, whose members walk in by the link."""
+    if not invited:
+        return ()
+    desk = scene.desk_link(text("the desk"))
+    return (say("An invitation is on its way; without one you enter every room while you are at {desk}.", desk=desk),)
 
 
 def help_asked(scene: Scene, told: HelpTold) -> Doc:

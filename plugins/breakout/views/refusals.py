@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bot.message.doc import Doc, Para, Text, doc
+from bot.message.doc import Doc, Inline, Para, Text, doc
 from plugins.breakout.domain import refusals as r
 from plugins.breakout.domain.model import Confirm, Mode, Phase
 from plugins.breakout.views.words import counted_people, counted_rooms, length, listed, mode_name, say, text
 
 R = TypeVar("R", bound=r.Refusal)
-_words: dict[type[r.Refusal], Callable[[Any, str], Iterable[Para]]] = {}
 
 
-def explain(error: Exception, prefix: str) -> Doc | None:
-    """The sentence of a refusal of the rules; None for other errors."""
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """What a refusal is told with: the words that commands begin with, and what people are called."""
+
+    prefix: str
+    names: Mapping[str, str]
+
+    def name(self, user: str) -> str:
+        """A person by name."""
+        return self.names.get(user, user)
+
+    def people(self, users: Iterable[str]) -> tuple[Inline, ...]:
+        """People by name."""
+        return _names(self.name(user) for user in users)
+
+
+_words: dict[type[r.Refusal], Callable[[Any, Teller], Iterable[Para]]] = {}
+
+
+def explain(error: Exception, prefix: str, names: Mapping[str, str]) -> Doc | None:
+    """The sentence of a refusal of the rules, people by their `names`; None for other errors."""
     words = _words.get(type(error))  # type: ignore[arg-type]
-    return None if words is None else doc(*words(error, prefix))
+    return None if words is None else doc(*words(error, Teller(prefix, names)))
 
 
-def _for(refusal: type[R]) -> Callable[[Callable[[R, str], Iterable[Para]]], Callable[[R, str], Iterable[Para]]]:
-    def keep(words: Callable[[R, str], Iterable[Para]]) -> Callable[[R, str], Iterable[Para]]:
+def _for(refusal: type[R]) -> Callable[[Callable[[R, Teller], Iterable[Para]]], Callable[[R, Teller], Iterable[Para]]]:
+    def keep(words: Callable[[R, Teller], Iterable[Para]]) -> Callable[[R, Teller], Iterable[Para]]:
         _words[refusal] = words
         return words
 
@@ -33,57 +52,58 @@ def worded() -> frozenset[type[r.Refusal]]:
     return frozenset(_words)
 
 
-def _names(names: Iterable[str]) -> tuple[Any, ...]:
+def _names(names: Iterable[str]) -> tuple[Inline, ...]:
     return listed([Text(name) for name in names])
 
 
 @_for(r.NoSession)
-def _(e: r.NoSession, p: str) -> Iterable[Para]:
-    yield say("No breakout rooms are set up here. Begin with `{p} setup 4`.", p=p)
+def _(e: r.NoSession, t: Teller) -> Iterable[Para]:
+    yield say("No breakout rooms are set up here. Begin with `{p} setup 4`.", p=t.prefix)
 
 
 @_for(r.WrongPhase)
-def _(e: r.WrongPhase, p: str) -> Iterable[Para]:
+def _(e: r.WrongPhase, t: Teller) -> Iterable[Para]:
     if e.phase is Phase.CLOSING:
-        yield say("The rooms are closing, so this has to wait. `{p} extend 5m` takes the end back.", p=p)
+        yield say("The rooms are closing, so this has to wait. `{p} extend 5m` takes the end back.", p=t.prefix)
     elif e.phase is Phase.RUNNING:
-        yield say("The rooms are open, so this has to wait. `{p} end` closes them.", p=p)
+        yield say("The rooms are open, so this has to wait. `{p} end` closes them.", p=t.prefix)
     else:
-        yield say("That does not work now. `{p}` says what does.", p=p)
+        yield say("That does not work now. `{p}` says what does.", p=t.prefix)
 
 
 @_for(r.AlreadyRunning)
-def _(e: r.AlreadyRunning, p: str) -> Iterable[Para]:
+def _(e: r.AlreadyRunning, t: Teller) -> Iterable[Para]:
     if e.command == "start":
-        yield say("The breakout rooms are open already. `{p} status` shows them.", p=p)
+        yield say("The breakout rooms are running already. `{p} status` shows them.", p=t.prefix)
     else:
-        yield say("The breakout rooms are open. End first: `{p} end now`, then set up again.", p=p)
+        yield say("The breakout rooms are running. End first: `{p} end now`, then set up again.", p=t.prefix)
 
 
 @_for(r.NothingRunning)
-def _(e: r.NothingRunning, p: str) -> Iterable[Para]:
-    yield say("No breakout rooms are open now. Open them with `{p} start`.", p=p)
+def _(e: r.NothingRunning, t: Teller) -> Iterable[Para]:
+    yield say("No breakout rooms are open now. Open them with `{p} start`.", p=t.prefix)
 
 
 @_for(r.NoRooms)
-def _(e: r.NoRooms, p: str) -> Iterable[Para]:
+def _(e: r.NoRooms, t: Teller) -> Iterable[Para]:
     yield say(
-        "Please say how many rooms, such as `{p} setup 4`, or their names: `{p} setup Team Alpha, Team Beta`.", p=p
+        "Please say how many rooms, such as `{p} setup 4`, or their names: `{p} setup Team Alpha, Team Beta`.",
+        p=t.prefix,
     )
 
 
 @_for(r.BadRoomCount)
-def _(e: r.BadRoomCount, p: str) -> Iterable[Para]:
+def _(e: r.BadRoomCount, t: Teller) -> Iterable[Para]:
     yield say(
         "{count} is no number of rooms; it goes from 1 to {limit}, such as `{p} setup 4`.",
         count=e.count,
         limit=e.limit,
-        p=p,
+        p=t.prefix,
     )
 
 
 @_for(r.TooManyRooms)
-def _(e: r.TooManyRooms, p: str) -> Iterable[Para]:
+def _(e: r.TooManyRooms, t: Teller) -> Iterable[Para]:
     if e.size is not None:
         yield say(
             "Groups of {size} would make {count} rooms of {people}, and {limit} is the most. Try `{p} setup {limit}`.",
@@ -91,27 +111,30 @@ def _(e: r.TooManyRooms, p: str) -> Iterable[Para]:
             count=e.count,
             people=counted_people(e.people),
             limit=e.limit,
-            p=p,
+            p=t.prefix,
         )
     else:
         yield say(
-            "{count} rooms are too many; {limit} is the most: `{p} setup {limit}`.", count=e.count, limit=e.limit, p=p
+            "{count} rooms are too many; {limit} is the most: `{p} setup {limit}`.",
+            count=e.count,
+            limit=e.limit,
+            p=t.prefix,
         )
 
 
 @_for(r.BadGroupSize)
-def _(e: r.BadGroupSize, p: str) -> Iterable[Para]:
-    yield say("A group has at least 2 people, such as `{p} setup groups of 4`.", p=p)
+def _(e: r.BadGroupSize, t: Teller) -> Iterable[Para]:
+    yield say("A group has at least 2 people, such as `{p} setup groups of 4`.", p=t.prefix)
 
 
 @_for(r.BadCapacity)
-def _(e: r.BadCapacity, p: str) -> Iterable[Para]:
-    yield say("A room has at least 1 seat, such as `{p} setup 4 choose max 8`.", p=p)
+def _(e: r.BadCapacity, t: Teller) -> Iterable[Para]:
+    yield say("A room has at least 1 seat, such as `{p} setup 4 choose max 8`.", p=t.prefix)
 
 
 @_for(r.BadRoomName)
-def _(e: r.BadRoomName, p: str) -> Iterable[Para]:
-    example = say(" Try `{p} setup Team Alpha, Team Beta`.", p=p).parts
+def _(e: r.BadRoomName, t: Teller) -> Iterable[Para]:
+    example = say(" Try `{p} setup Team Alpha, Team Beta`.", p=t.prefix).parts
     match e.why:
         case r.NameFault.EMPTY:
             said = say("A room needs a name.")
@@ -129,17 +152,18 @@ def _(e: r.BadRoomName, p: str) -> Iterable[Para]:
 
 
 @_for(r.DuplicateRoomName)
-def _(e: r.DuplicateRoomName, p: str) -> Iterable[Para]:
-    yield say("Two rooms cannot both be “{name}”. Try `{p} setup Team Alpha, Team Beta`.", name=e.name, p=p)
+def _(e: r.DuplicateRoomName, t: Teller) -> Iterable[Para]:
+    yield say("Two rooms cannot both be “{name}”. Try `{p} setup Team Alpha, Team Beta`.", name=e.name, p=t.prefix)
 
 
 @_for(r.OneRoomOnly)
-def _(e: r.OneRoomOnly, p: str) -> Iterable[Para]:
-    yield say("One room only? Separate names by commas: `{p} setup Team Alpha, Team Beta`, or say `{p} setup 1`.", p=p)
+def _(e: r.OneRoomOnly, t: Teller) -> Iterable[Para]:
+    yield say("One room only? Separate names by commas.")
+    yield say("For example `{p} setup Team Alpha, Team Beta`, or `{p} setup 1` for a single room.", p=t.prefix)
 
 
 @_for(r.UnknownRoom)
-def _(e: r.UnknownRoom, p: str) -> Iterable[Para]:
+def _(e: r.UnknownRoom, t: Teller) -> Iterable[Para]:
     yield say(
         "There is no room “{typed}”. The rooms are {rooms}; their numbers work too.",
         typed=e.typed,
@@ -148,97 +172,101 @@ def _(e: r.UnknownRoom, p: str) -> Iterable[Para]:
 
 
 @_for(r.AmbiguousRoom)
-def _(e: r.AmbiguousRoom, p: str) -> Iterable[Para]:
+def _(e: r.AmbiguousRoom, t: Teller) -> Iterable[Para]:
     yield say("“{typed}” could be {rooms}. Please say its number.", typed=e.typed, rooms=_names(e.rooms))
 
 
 @_for(r.LastRoom)
-def _(e: r.LastRoom, p: str) -> Iterable[Para]:
-    yield say("{name} is the only room. `{p} delete` does away with everything.", name=e.name, p=p)
+def _(e: r.LastRoom, t: Teller) -> Iterable[Para]:
+    yield say("{name} is the only room. `{p} delete` does away with everything.", name=e.name, p=t.prefix)
 
 
 @_for(r.PersonTwice)
-def _(e: r.PersonTwice, p: str) -> Iterable[Para]:
-    yield say("{who} stands in two rooms: {rooms}. Please name one.", who=e.user, rooms=_names(e.rooms))
+def _(e: r.PersonTwice, t: Teller) -> Iterable[Para]:
+    yield say("{who} stands in two rooms: {rooms}. Please name one.", who=t.name(e.user), rooms=_names(e.rooms))
 
 
 @_for(r.NotAParticipant)
-def _(e: r.NotAParticipant, p: str) -> Iterable[Para]:
-    yield say("{who} cannot get a seat, not being in this room (or being a bot).", who=_names(e.users))
+def _(e: r.NotAParticipant, t: Teller) -> Iterable[Para]:
+    yield say("{who} cannot get a seat, not being in this room (or being a bot).", who=t.people(e.users))
 
 
 @_for(r.NoSeat)
-def _(e: r.NoSeat, p: str) -> Iterable[Para]:
-    yield say("{who} has no seat. Give one with `{p} assign @ann to 2`.", who=_names(e.users), p=p)
+def _(e: r.NoSeat, t: Teller) -> Iterable[Para]:
+    yield say("{who} has no seat. Give one with `{p} assign @ann to 2`.", who=t.people(e.users), p=t.prefix)
 
 
 @_for(r.SamePerson)
-def _(e: r.SamePerson, p: str) -> Iterable[Para]:
-    yield say("That is the same person twice. Name two: `{p} swap @ann @bob`.", p=p)
+def _(e: r.SamePerson, t: Teller) -> Iterable[Para]:
+    yield say("That is the same person twice. Name two: `{p} swap @ann @bob`.", p=t.prefix)
 
 
 @_for(r.SameRoom)
-def _(e: r.SameRoom, p: str) -> Iterable[Para]:
-    yield say("{who} both sit in {room} already.", who=_names(e.users), room=e.room)
+def _(e: r.SameRoom, t: Teller) -> Iterable[Para]:
+    yield say("{who} both sit in {room} already.", who=t.people(e.users), room=e.room)
 
 
 @_for(r.SeatsNotByCommandLines)
-def _(e: r.SeatsNotByCommandLines, p: str) -> Iterable[Para]:
-    yield say("Lines with names seat people by hand: begin with `{p} setup manual`.", p=p)
+def _(e: r.SeatsNotByCommandLines, t: Teller) -> Iterable[Para]:
+    yield say("Lines with names seat people by hand: begin with `{p} setup manual`.", p=t.prefix)
 
 
 @_for(r.CapacityNeedsChoose)
-def _(e: r.CapacityNeedsChoose, p: str) -> Iterable[Para]:
-    yield say("`max` is for rooms that people choose: `{p} setup 4 choose max 8`.", p=p)
+def _(e: r.CapacityNeedsChoose, t: Teller) -> Iterable[Para]:
+    yield say("`max` is for rooms that people choose: `{p} setup 4 choose max 8`.", p=t.prefix)
 
 
 @_for(r.NobodyToSeat)
-def _(e: r.NobodyToSeat, p: str) -> Iterable[Para]:
+def _(e: r.NobodyToSeat, t: Teller) -> Iterable[Para]:
     if e.mode is Mode.MANUAL:
-        yield say("Nobody has a seat yet. Seat people with `{p} assign @ann @bob to 1`, or all with `{p} fill`.", p=p)
+        yield say(
+            "Nobody has a seat yet. Seat people with `{p} assign @ann @bob to 1`, or all with `{p} fill`.", p=t.prefix
+        )
     elif e.here_only and e.participants:
-        yield say("Nobody seems to be here. Ask with `{p} checkin`, or seat everybody: `{p} setup 4`.", p=p)
+        yield say("Nobody seems to be here. Ask with `{p} checkin`, or seat everybody: `{p} setup 4`.", p=t.prefix)
     elif e.moderators:
-        yield say("Only moderators are here. Seat them too with `{p} setup 2 everyone`.", p=p)
+        yield say("Only moderators are here. Seat them too with `{p} setup 2 everyone`.", p=t.prefix)
     else:
-        yield say("Nobody is here to seat. Invite people into this room first, then `{p} start`.", p=p)
+        yield say("Nobody is here to seat. Invite people into this room first, then `{p} start`.", p=t.prefix)
 
 
 @_for(r.RoomsWouldBeEmpty)
-def _(e: r.RoomsWouldBeEmpty, p: str) -> Iterable[Para]:
+def _(e: r.RoomsWouldBeEmpty, t: Teller) -> Iterable[Para]:
     yield say(
         "{rooms} would stay empty: there are {people} for {count}. Try `{p} setup {fewer}`.",
         rooms=_names(e.rooms),
         people=counted_people(e.people),
         count=counted_rooms(e.count),
         fewer=max(1, min(e.people, e.count - len(e.rooms))),
-        p=p,
+        p=t.prefix,
     )
 
 
 @_for(r.NobodyWithoutSeat)
-def _(e: r.NobodyWithoutSeat, p: str) -> Iterable[Para]:
-    yield say("Everybody has a seat. `{p} shuffle` deals new ones.", p=p)
+def _(e: r.NobodyWithoutSeat, t: Teller) -> Iterable[Para]:
+    yield say("Everybody has a seat. `{p} shuffle` deals new ones.", p=t.prefix)
 
 
 @_for(r.ShuffleNeedsNow)
-def _(e: r.ShuffleNeedsNow, p: str) -> Iterable[Para]:
+def _(e: r.ShuffleNeedsNow, t: Teller) -> Iterable[Para]:
     yield say(
         "That would move {people} while they talk. If you mean it: `{p} shuffle now`.",
         people=counted_people(e.people),
-        p=p,
+        p=t.prefix,
     )
 
 
 @_for(r.NotAtThisMode)
-def _(e: r.NotAtThisMode, p: str) -> Iterable[Para]:
+def _(e: r.NotAtThisMode, t: Teller) -> Iterable[Para]:
     yield say(
-        "That does not work here, where {mode}. A moderator can `{p} setup 4 choose`.", mode=mode_name(e.mode), p=p
+        "That does not work here, where {mode}. A moderator can `{p} setup 4 choose`.",
+        mode=mode_name(e.mode),
+        p=t.prefix,
     )
 
 
 @_for(r.RoomFull)
-def _(e: r.RoomFull, p: str) -> Iterable[Para]:
+def _(e: r.RoomFull, t: Teller) -> Iterable[Para]:
     if e.free:
         yield say("{room} is full. There is space in {free}.", room=e.room, free=_names(e.free))
     else:
@@ -246,70 +274,81 @@ def _(e: r.RoomFull, p: str) -> Iterable[Para]:
 
 
 @_for(r.NotSeatedForChoice)
-def _(e: r.NotSeatedForChoice, p: str) -> Iterable[Para]:
+def _(e: r.NotSeatedForChoice, t: Teller) -> Iterable[Para]:
     yield say(
-        "Moderators take no seat here; you can enter every room. With `{p} setup 4 choose everyone` you would.", p=p
+        "Moderators take no seat here; you can enter every room. With `{p} setup 4 choose everyone` you would.",
+        p=t.prefix,
     )
 
 
 @_for(r.RemovedByModerator)
-def _(e: r.RemovedByModerator, p: str) -> Iterable[Para]:
+def _(e: r.RemovedByModerator, t: Teller) -> Iterable[Para]:
     yield say("A moderator took you out of {room}. Please ask one of them.", room=e.room)
 
 
 @_for(r.NoTimer)
-def _(e: r.NoTimer, p: str) -> Iterable[Para]:
-    yield say("There is no timer. Set one with `{p} timer 15m`.", p=p)
+def _(e: r.NoTimer, t: Teller) -> Iterable[Para]:
+    yield say("There is no timer. Set one with `{p} timer 15m`.", p=t.prefix)
 
 
 @_for(r.BadLength)
-def _(e: r.BadLength, p: str) -> Iterable[Para]:
+def _(e: r.BadLength, t: Teller) -> Iterable[Para]:
     yield say(
-        "That is no length of time here; {limit} is the most, such as `{p} timer 20m`.", limit=length(e.limit), p=p
+        "That is no length of time here; {limit} is the most, such as `{p} timer 20m`.",
+        limit=length(e.limit),
+        p=t.prefix,
     )
 
 
 @_for(r.EndJustGiven)
-def _(e: r.EndJustGiven, p: str) -> Iterable[Para]:
-    yield say("{who} has just ended the rooms; they close after the notice. `{p} end now` ends at once.", who=e.by, p=p)
+def _(e: r.EndJustGiven, t: Teller) -> Iterable[Para]:
+    yield say(
+        "{who} has just ended the rooms; they close after the notice. `{p} end now` ends at once.",
+        who=t.name(e.by),
+        p=t.prefix,
+    )
 
 
 @_for(r.NothingToCancel)
-def _(e: r.NothingToCancel, p: str) -> Iterable[Para]:
-    yield say("Nothing is closing, so there is nothing to cancel. `{p} status` shows the rooms.", p=p)
+def _(e: r.NothingToCancel, t: Teller) -> Iterable[Para]:
+    yield say("Nothing is closing, so there is nothing to cancel. `{p} status` shows the rooms.", p=t.prefix)
 
 
 @_for(r.NothingToConfirm)
-def _(e: r.NothingToConfirm, p: str) -> Iterable[Para]:
+def _(e: r.NothingToConfirm, t: Teller) -> Iterable[Para]:
     command = "start" if e.what is Confirm.START else "delete"
-    yield say("Nothing waits for a yes (any more). Ask again with `{p} {command}`.", p=p, command=command)
+    yield say("Nothing waits for a yes (any more). Ask again with `{p} {command}`.", p=t.prefix, command=command)
 
 
 @_for(r.NotYoursToConfirm)
-def _(e: r.NotYoursToConfirm, p: str) -> Iterable[Para]:
+def _(e: r.NotYoursToConfirm, t: Teller) -> Iterable[Para]:
     command = "start confirm" if e.what is Confirm.START else "delete confirm"
-    yield say("Only {who} can tap here. You can type `{p} {command}`.", who=e.asked_by, p=p, command=command)
+    yield say(
+        "Only {who} can tap here. You can type `{p} {command}`.", who=t.name(e.asked_by), p=t.prefix, command=command
+    )
 
 
 @_for(r.HelpCooldown)
-def _(e: r.HelpCooldown, p: str) -> Iterable[Para]:
+def _(e: r.HelpCooldown, t: Teller) -> Iterable[Para]:
     yield say("The moderators know already. You can ask again in {left}.", left=length(e.left))
 
 
 @_for(r.NoHelpRequest)
-def _(e: r.NoHelpRequest, p: str) -> Iterable[Para]:
+def _(e: r.NoHelpRequest, t: Teller) -> Iterable[Para]:
     if e.room is None:
         yield say("Nobody is waiting for help.")
     else:
-        yield say("{room} is not waiting for help. `{p} queue` shows who is.", room=e.room, p=p)
+        yield say("{room} is not waiting for help. `{p} queue` shows who is.", room=e.room, p=t.prefix)
 
 
 @_for(r.AlreadyClaimed)
-def _(e: r.AlreadyClaimed, p: str) -> Iterable[Para]:
-    yield say("{who} is on the way to {room}. `{p} queue` shows who else waits.", who=e.by, room=e.room, p=p)
+def _(e: r.AlreadyClaimed, t: Teller) -> Iterable[Para]:
+    yield say(
+        "{who} is on the way to {room}. `{p} queue` shows who else waits.", who=t.name(e.by), room=e.room, p=t.prefix
+    )
 
 
 @_for(r.TooLong)
-def _(e: r.TooLong, p: str) -> Iterable[Para]:
+def _(e: r.TooLong, t: Teller) -> Iterable[Para]:
     what = text("The task") if e.what == "task" else text("The text")
     yield say("{what} has {count} characters; {limit} are the most.", what=what, count=e.length, limit=e.limit)

@@ -114,14 +114,12 @@ def _about_people(notice: n.Notice, scene: Scene) -> Doc:
         case n.HelpAsked():
             return help_asked(scene, notice, at_desk=True)
         case n.HelpReminded():
-            return doc(
-                say(
-                    "{moderators}: {room} still waits for help.",
-                    moderators=mentioned(scene, sorted(scene.hall.moderators)),
-                    room=scene.room(notice.room),
-                ),
-                say("Tap 👀 or type `{p} claim {number}`.", p=scene.prefix, number=notice.room),
-            ).aloud()
+            moderators = mentioned(scene, sorted(scene.hall.moderators))
+            head = say(
+                "{moderators}: {room} still waits for help.", moderators=moderators, room=scene.room(notice.room)
+            )
+            how = say("Tap 👀 or type `{p} claim {number}`.", p=scene.prefix, number=notice.room)
+            return Doc((head, how), loud=True, keycaps=("👀", "✅"))
         case n.HelpClaimed():
             return doc(say("{who} is coming.", who=scene.name(notice.moderator)))
         case n.HelpUnclaimed():

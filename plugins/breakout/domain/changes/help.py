@@ -96,10 +96,14 @@ def attended(session: Session, number: int) -> tuple[Session, tuple[Notice, ...]
     return change.session, change.notices
 
 
-def claim(session: Session | None, number: int, by: str, *, now: datetime) -> Change[HelpTold]:
+def claim(
+    session: Session | None, number: int, by: str, *, now: datetime, needs_invite: bool = False
+) -> Change[HelpTold]:
     """A moderator is on the way. Raises `NoHelpRequest`, `AlreadyClaimed`. Claiming again is harmless."""
     session = require(session, "claim")
     room, request = _open_request(session, number)
+    if needs_invite and request.claimed_by in (None, by):
+        session = replace(session, guests=session.guests | {(by, number)})
     if request.claimed_by == by:
         return Change(session, HelpTold(room, request))
     if request.claimed_by is not None:
@@ -141,9 +145,11 @@ def moderator_wrote(session: Session, number: int, by: str, *, now: datetime) ->
     return Change(change.session, None, change.notices)
 
 
-def visit(session: Session | None, number: int, *, now: datetime) -> Change[Room]:
-    """A moderator visits the room."""
+def visit(session: Session | None, number: int, *, now: datetime, guest: str | None = None) -> Change[Room]:
+    """A moderator visits the room; `guest` is one who needs an invite for that."""
     session = require(session, "visit")
+    if guest is not None:
+        session = replace(session, guests=session.guests | {(guest, number)})
     session = session.with_room(replace(session.room(number), visited_at=now))
     return Change(session, session.room(number))
 

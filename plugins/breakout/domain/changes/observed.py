@@ -80,6 +80,7 @@ def unreachable(
     session: Session, user: str, number: int, problem: str, *, now: datetime, settings: Settings
 ) -> Change[None]:
     """The invite failed for good. A person who was to move stays `move_grace` longer where he is."""
+    session = _no_guest(session, user, number)
     seat = session.seats.get(user)
     if seat is None or seat.room != number or seat.presence is not Presence.ASSIGNED:
         return Change(session, None)
@@ -155,11 +156,19 @@ def _went(session: Session, room: Room, user: str, before: str | None, *, by_sel
 
 def _moderator_moved(session: Session, room: Room, user: str, now: datetime, *, came: bool) -> Session:
     """A moderator came into the room or left it: a visit, and the beginning or end of attending."""
+    session = _no_guest(session, user, room.number)
     if came:
         room = replace(room, visited_at=now)
     if room.help:
         room = replace(room, help=_attended(room.help, user, now, came=came))
     return session.with_room(room)
+
+
+def _no_guest(session: Session, user: str, number: int) -> Session:
+    """The session in which this moderator waits for no invite to the room: it is used, declined, or cannot be had."""
+    if (user, number) not in session.guests:
+        return session
+    return replace(session, guests=session.guests - {(user, number)})
 
 
 def _attended(request: Help, user: str, now: datetime, *, came: bool) -> Help:

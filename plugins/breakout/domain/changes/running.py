@@ -226,6 +226,7 @@ def _fresh_round(session: Session) -> Session:
         warned=frozenset(),
         forewarned=False,
         waiting=frozenset(),
+        guests=frozenset(),
         asked_at={},
         pending=None,
         reminded=False,

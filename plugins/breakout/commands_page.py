@@ -1,0 +1,32 @@
+"""Writes docs/commands.md, from the commands' own declarations and the table of the phases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bot.commands.help import markdown
+from plugins.breakout import phases
+from plugins.breakout.plugin import plugin
+
+HEAD = """# Commands
+
+<!-- Written by `python -m plugins.breakout.commands_page`, from the commands themselves. -->
+
+Case, curly quotes, long dashes, stray spaces and line breaks do not matter. `!bo` is short for `!breakout`.
+People go by mention, user id, localpart or display name; rooms by number, name, or the beginning of a word of it.
+
+"""
+
+TABLE = """
+## When a command works
+
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return HEAD + markdown([plugin]) + TABLE + phases.markdown()
+
+
+if __name__ == "__main__":
+    (Path(__file__).parents[2] / "docs" / "commands.md").write_text(page(), encoding="utf-8")
