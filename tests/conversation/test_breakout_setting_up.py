@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.testing.harness import conversation
-from tests.conversation.breakout import a_class
+from tests.conversation.breakout import a_class, at_the_desk, under_way
 
 
 async def test_the_bot_greets_with_the_first_command() -> None:
@@ -215,3 +215,16 @@ async def test_help_lists_what_the_asker_may_run() -> None:
         assert "!breakout rejoin" in participants
         assert "20m" in await room.says("@ann", "!breakout help start")
         assert "20m" in await room.says("@ann", "!help start")
+
+
+async def test_a_moderator_sets_up_anew_from_a_breakout_room() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await at_the_desk(talk)
+        red = talk.room_named("Red")
+        talk.user("ann").join(red.id)
+        await talk.settled()
+        assert "End first" in await red.says("@ann", "!breakout setup 2")
+        await red.says("@ann", "!breakout end now")
+        assert "2 breakout rooms are planned" in await red.says("@ann", "!breakout setup 2")
+        assert "Room 1" in await room.says("@ann", "!breakout status")

@@ -13,7 +13,6 @@ from plugins.breakout.subject import AT_DESK, BREAKOUT, MAIN, Plug, Subject
 T = TypeVar("T")
 
 ANYWHERE = (MAIN, AT_DESK, BREAKOUT)
-OUTSIDE = (MAIN, AT_DESK)
 IN_MAIN = (MAIN,)
 IN_BREAKOUT = (BREAKOUT,)
 

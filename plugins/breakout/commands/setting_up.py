@@ -10,7 +10,7 @@ from bot.message.doc import Doc
 from bot.plugin import Call, Outcome, Role, Tick
 from plugins.breakout import parsers, views
 from plugins.breakout.announce import ask_who_is_here, show_fresh_board
-from plugins.breakout.commands.places import ANYWHERE, OUTSIDE, it, knowing
+from plugins.breakout.commands.places import ANYWHERE, it, knowing
 from plugins.breakout.commands.seating import assign, unassign
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.changes import rooms, setup
@@ -33,7 +33,7 @@ def new_id() -> str:
     "breakout setup",
     aliases=("breakout create", "breakout set up"),
     role=Role.MODERATOR,
-    where=OUTSIDE,
+    where=ANYWHERE,
     usage=("4", "Team Alpha, Team Beta", "groups of 4", "4 choose max 8", "4 here"),
     examples=(
         "breakout setup 4",
@@ -82,7 +82,7 @@ async def set_up(call: Call[Plug], layout: Layout) -> Doc:
     "breakout checkin",
     aliases=("breakout check in", "breakout check-in", "breakout who is here"),
     role=Role.MODERATOR,
-    where=OUTSIDE,
+    where=ANYWHERE,
     examples=("breakout checkin",),
     parse=knowing(parsers.nothing),
     section=SECTION,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.message.doc import Bullets, Doc, Inline, Para, Text, doc
+from bot.message.doc import Bullets, Doc, Inline, Name, Para, Text, doc
 from bot.plugin import Role
 from plugins.breakout.domain.changes import people as rules
 from plugins.breakout.domain.changes.help import HelpTold
@@ -99,7 +99,7 @@ def _room_line(scene: Scene, room: Room) -> Para:
 def _seat(scene: Scene, seat: Seat, *, running: bool) -> tuple[Inline, ...]:
     name = scene.name(seat.user)
     remark = _remark(seat.presence) if running else ""
-    return (Text(f"{name.text} ({remark})"),) if remark else (name,)
+    return (Name(f"{name.text} ({remark})"),) if remark else (name,)
 
 
 def _remark(presence: Presence) -> str:

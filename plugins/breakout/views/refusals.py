@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bot.message.doc import Doc, Inline, Para, Text, doc
+from bot.message.doc import Doc, Inline, Name, Para, doc
 from plugins.breakout.domain import refusals as r
 from plugins.breakout.domain.model import Confirm, Mode, Phase
 from plugins.breakout.views.words import counted_people, counted_rooms, length, listed, mode_name, say, text
@@ -53,7 +53,7 @@ def worded() -> frozenset[type[r.Refusal]]:
 
 
 def _names(names: Iterable[str]) -> tuple[Inline, ...]:
-    return listed([Text(name) for name in names])
+    return listed([Name(name) for name in names])
 
 
 @_for(r.NoSession)
