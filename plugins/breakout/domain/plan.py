@@ -19,9 +19,9 @@ class Stage(IntEnum):
 
     LOCK = 0
     MAKE = 1
-    """Rooms are made and people invited, one room after another, so that some can begin."""
+    """Rooms are made or unlocked and people invited, one room after another, so that some can begin."""
     SHAPE = 2
-    """Names, topics, unlocking."""
+    """Names and topics."""
     REMOVE = 3
     GO = 4
 
@@ -129,7 +129,7 @@ def _make(wish: RoomWish, own_server: str) -> Step:
 
 def _states(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:
     if not same_power(seen.power, wish.power):
-        stage = Stage.LOCK if wish.locked else Stage.SHAPE
+        stage = Stage.LOCK if wish.locked else Stage.MAKE
         yield SetState(wish.number, stage, room_id, "m.room.power_levels", wish.power)
     if seen.join_rules != wish.join_rules:
         yield SetState(wish.number, Stage.LOCK, room_id, "m.room.join_rules", wish.join_rules)
