@@ -52,7 +52,7 @@ def show_config(config: ConfigFile = None) -> None:
     typer.echo(as_yaml(found, {loaded.name: loaded.config for loaded in load(found.plugins)}), nl=False)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def demo(context: typer.Context) -> None:
     """Play a whole session on a homeserver of its own, and verify it (`demo --help` tells more)."""
     from bot.loader import demo_of

@@ -160,14 +160,14 @@ class Dispatcher:
             async with transaction.connection.begin_nested():
                 outcome = await self._carry_out(plugin, unit, message, standing, found)
         except Exception as error:
-            if not (known := self._explained(plugin, error)):
+            if not (known := await self._explained(plugin, unit, message.room, error)):
                 reference = secrets.token_hex(2).upper()
                 log.exception("a command broke", plugin=plugin.name, reference=reference)
                 known = broken(reference)
             elif standing.role < Role.MODERATOR and not self._may_refuse(message.sender, unit.now):
                 return
             outcome = known
-        await _answer(unit, message, outcome)
+        await _answer(unit, message, standing, outcome)
 
     async def _carry_out(
         self, plugin: Running, unit: Unit, message: Message, standing: Standing, found: Matched | Unknown
@@ -186,9 +186,10 @@ class Dispatcher:
             return await command.handler(call, command.parse(found.line, subject))
         return await command.handler(call, **bind(command, found.line))
 
-    def _explained(self, plugin: Running, error: Exception) -> Doc | None:
+    async def _explained(self, plugin: Running, unit: Unit, room: RoomId, error: Exception) -> Doc | None:
         """The sentence of a refusal: the plugin's wording, else the host's; None for what is no refusal."""
-        said = plugin.loaded.plugin.explain(error, plugin.state) if plugin.loaded.plugin.explain else None
+        explain_it = plugin.loaded.plugin.explain
+        said = await explain_it(error, plugin.state, unit, room) if explain_it else None
         if said is None and isinstance(error, HostRefusal):
             return explain(error, self._prefix)
         return said
@@ -227,20 +228,16 @@ async def standing_of(plugin: Running, unit: Unit, room: RoomId, user: UserId) -
     return Standing(Role.MODERATOR if power.level(user) >= 50 else Role.ANYONE, "room", room)  # noqa: PLR2004
 
 
-async def _answer(unit: Unit, message: Message, outcome: Outcome) -> None:
+async def _answer(unit: Unit, message: Message, standing: Standing, outcome: Outcome) -> None:
+    """Say an outcome where the command stands (in its thread, say), before anything that is queued."""
     if isinstance(outcome, Tick):
         await unit.outbox.react(message.room, message.event_id, "✅")
     elif outcome is not None:
-        await answer(unit, message, outcome)
-
-
-async def answer(unit: Unit, message: Message, said: Doc) -> None:
-    """Reply to a message, at the place where it stands (a thread, say), before anything that is queued."""
-    await unit.outbox.say(
-        f"reply:{message.event_id}",
-        message.room,
-        said,
-        urgency=Urgency.ANSWER,
-        reply_to=message.event_id,
-        thread=message.thread,
-    )
+        await unit.outbox.say(
+            f"reply:{message.event_id}",
+            message.room,
+            outcome,
+            urgency=Urgency.ANSWER,
+            reply_to=message.event_id,
+            thread=message.thread or (message.event_id if standing.in_thread else None),
+        )

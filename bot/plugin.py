@@ -55,6 +55,8 @@ class Standing:
     place: str
     home: RoomId
     """The room whose power levels decided (the main room of a breakout room, say)."""
+    in_thread: bool = False
+    """Answers go into a thread at the command, so that they do not fill the room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,9 +286,10 @@ class Plugin(Generic[S]):
     standing: Callable[[S, Unit, RoomId, UserId], Awaitable[Standing | None]] | None = None
     """Default: moderator from power level 50 on in the room itself, place "room". None: this one is not answered."""
     subject: Callable[[S, Unit, Message, Standing], Awaitable[Any]] | None = None
-    explain: Callable[[Exception, S], Doc | None] | None = None
-    """The sentence of a known refusal; None for an unknown error. Also asked for the host's own refusals
-    (`bot.commands.refusals`), where None means the host's wording."""
+    explain: Callable[[Exception, S, Unit, RoomId], Awaitable[Doc | None]] | None = None
+    """The sentence of a known refusal, for somebody in a room; None for an unknown error.
+
+    Also asked for the host's own refusals (`bot.commands.refusals`), where None means the host's wording."""
     migrations: str | None = None
     """The package that holds the plugin's Alembic versions."""
     commands: list[Command] = field(default_factory=list)

@@ -37,6 +37,7 @@ class NioHomeserver:
         self._client, self._me = client, me
         self._limiter = Limiter(clock)
         self._version: str | None = None
+        self._versions: dict[RoomId, str] = {}
         self._repeatable_creation = True
 
     @classmethod
@@ -90,6 +91,8 @@ class NioHomeserver:
         urgency: Urgency = Urgency.LOCK,
     ) -> EventId:
         """Change the state of a room; Synapse makes no event where the content is the same."""
+        if type_ == "m.room.power_levels":
+            content = {**content, "users": self._users(content, await self._version_of(room))}
         where = path("rooms", room, "state", type_, state_key)
         return EventId((await self._act("PUT", where, content, room=room, urgency=urgency)).text("event_id"))
 
@@ -259,10 +262,23 @@ class NioHomeserver:
             self._version = _chosen_version(answer)
         return self._version
 
+    async def _version_of(self, room: RoomId) -> str:
+        """The version of a room in which we are; asked once a room and process."""
+        if room not in self._versions:
+            create = (await self._ask("GET", path("rooms", room, "state", "m.room.create", ""))).json
+            self._versions[room] = str(create.get("room_version", "1"))
+        return self._versions[room]
+
+    def _users(self, power: Content, version: str) -> Mapping[str, int]:
+        """The levels of people, ours among them except where creators stand above all levels (version 12).
+
+        There it is an error to name a creator, who in other rooms must be named.
+        """
+        users = {user: level for user, level in power.get("users", {}).items() if user != self._me}
+        return users if version == "12" else {**users, self._me: 100}
+
     def _creation(self, blueprint: Blueprint, version: str) -> Mapping[str, Any]:
-        users = {user: level for user, level in blueprint.power.get("users", {}).items() if user != self._me}
-        if version != "12":  # where the creator stands above all levels, and naming him is an error
-            users[self._me] = 100
+        users = self._users(blueprint.power, version)
         state = [{"type": s.type, "state_key": s.state_key, "content": s.content} for s in blueprint.state]
         return {
             "preset": "private_chat",

@@ -64,7 +64,9 @@ class Rooms(Protocol):
         state_key: str = "",
         *,
         urgency: Urgency = Urgency.LOCK,
-    ) -> EventId: ...
+    ) -> EventId:
+        """Change the state of a room; of `m.room.power_levels` the creator is added or left out as for `create`."""
+        ...
 
     async def join(self, room: RoomId, via: Sequence[str] = ()) -> None: ...
 

@@ -182,6 +182,8 @@ class FakeServer:
     def set_state(self, by: UserId, room_id: str, type_: str, content: Content, key: str = "") -> EventId:
         """Change the state; the same content again is no event."""
         room = self._room_of(by, room_id)
+        if type_ == "m.room.power_levels" and room.power.creators & set(content.get("users", {})):
+            raise Permanent(400, "M_UNKNOWN", "Creators cannot be in the users of a version 12 room.")
         if not room.power.can_send(by, type_, state=True):
             raise Permanent(403, "M_FORBIDDEN", f"You don't have permission to send {type_}")
         return EventId(self._append(room, by, type_, content, key)["event_id"])
@@ -377,6 +379,10 @@ class FakeHomeserver:
     ) -> EventId:
         """Change the state of a room."""
         del urgency
+        if type_ == "m.room.power_levels":
+            users = {user: level for user, level in content.get("users", {}).items() if user != self._me}
+            is_infinite = self._me in self.server.room(room).power.creators
+            content = {**content, "users": users if is_infinite else {**users, self._me: 100}}
         act = lambda: self.server.set_state(self._me, room, type_, content, state_key)  # noqa: E731
         return await self._call("set_state", act, room, type_, content, state_key)
 
@@ -500,7 +506,7 @@ class FakeHomeserver:
 
     async def taken_in(self) -> None:
         """Return when the bot has taken in all that happened, and waits for more."""
-        while self.has_more():
+        while self.has_more():  # noqa: ASYNC110 - the bot's turn, not time, is waited for
             await asyncio.sleep(0)
 
     # --- inside

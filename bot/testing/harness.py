@@ -62,8 +62,8 @@ class Talk:
         """Somebody comes into a room, invited by whoever may."""
         user = self.user(person)
         if self.server.room(room.id).membership(user.id) != "invite":
-            inviter = self.server.room(room.id).creator
-            self.server.invite(inviter, room.id, user.id, "")
+            inviter = min(self.server.room(room.id).joined - {self.homeserver.me})
+            self.server.invite(UserId(inviter), room.id, user.id, "")
         user.join(room.id)
         await self.settled()
 
@@ -137,8 +137,8 @@ class Room:
         """The bot's newest message (no edit) whose text contains `part`."""
         for event in reversed(self.raw.messages):
             is_ours = event["sender"] == self.talk.homeserver.me and not _is_edit(event)
-            if is_ours and part in event["content"].get("body", ""):
-                return event
+            if is_ours and part in self._reads_now(event):
+                return dict(event)
         raise AssertionError(f"the bot did not say {part!r}; it said:\n" + "\n---\n".join(self.said))
 
     @property
@@ -154,6 +154,14 @@ class Room:
             for event in self.raw.messages
             if event["sender"] == self.talk.homeserver.me and not _is_edit(event)
         ]
+
+    def _reads_now(self, event: Mapping[str, Any]) -> str:
+        """The text of a message, the last edit applied."""
+        text = str(event["content"].get("body", ""))
+        for other in self.raw.messages:
+            if _is_edit(other) and other["content"]["m.relates_to"]["event_id"] == event["event_id"]:
+                text = other["content"]["m.new_content"]["body"]
+        return text
 
     @property
     def joined(self) -> set[str]:

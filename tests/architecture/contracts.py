@@ -48,15 +48,23 @@ class _Direct(Contract):
 
 
 class Only(_Direct):
-    """`modules` may import what is `allowed`, and nothing else; `never` takes out of what is allowed."""
+    """`modules` may import what is `allowed`, and nothing else; `never` takes out of what is allowed.
+
+    `save` are packages inside `modules` for which another contract speaks.
+    """
 
     modules: list[str] = fields.ListField(subfield=fields.StringField())  # type: ignore[assignment]
     allowed: list[str] = fields.ListField(subfield=fields.StringField())  # type: ignore[assignment]
     never: list[str] = fields.ListField(  # type: ignore[assignment]
         subfield=fields.StringField(), default=[]
     )
+    save: list[str] = fields.ListField(  # type: ignore[assignment]
+        subfield=fields.StringField(), default=[]
+    )
 
     def allows(self, importer: str, imported: str) -> bool:
+        if _any(importer, self.save):
+            return True
         bound = [pattern for pattern in self.modules if within(importer, pattern)]
         return all(self._allows(imported, owner(importer, pattern)) for pattern in bound)
 

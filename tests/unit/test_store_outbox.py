@@ -108,7 +108,7 @@ async def test_what_is_for_later_holds_nothing_up(post: Post) -> None:
     await post.outbox.say("now", ROOM, says("now"))
     assert bodies(await post.send_all()) == ["now"]
     assert await post.next() == (None, later)
-    assert [mail.key for mail in await post.send_all(now=later)] == ["later", "later:keycap:0"]
+    assert [mail.key for mail in await post.send_all(now=later)] == ["later", "later:keycap:1️⃣"]
 
 
 async def test_what_is_held_waits_for_its_release(post: Post) -> None:
@@ -141,7 +141,7 @@ async def test_keycaps_follow_their_message_and_point_at_it(post: Post) -> None:
     await post.outbox.say("board", ROOM, says("board", "1️⃣", "2️⃣"))
     await post.outbox.say("next", ROOM, says("next"))
     board, one, two, after = await post.send_all()
-    assert [board.key, one.key, two.key, after.key] == ["board", "board:keycap:0", "board:keycap:1", "next"]
+    assert [board.key, one.key, two.key, after.key] == ["board", "board:keycap:1️⃣", "board:keycap:2️⃣", "next"]
     assert one.content["m.relates_to"] == {"rel_type": "m.annotation", "event_id": "$1", "key": "1️⃣"}
     assert two.content["m.relates_to"]["event_id"] == "$1"
 

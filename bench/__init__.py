@@ -1,0 +1,1 @@
+"""What measures speed, against a floor or a peer in the same run."""

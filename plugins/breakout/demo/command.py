@@ -1,0 +1,230 @@
+"""`python -m bot demo`: puts up the stage, plays, verifies, and says how it went."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from bot.testing.raw import MatrixError, RawUser
+from bot.testing.synapse import SynapseFailed, SynapseMissing
+from plugins.breakout.demo.play import CLASS, Missing, Play, Record
+from plugins.breakout.demo.screen import LiveScreen, PlainScreen, Screen, Tape
+from plugins.breakout.demo.stage import EARLY, MODERATORS, PARTICIPANTS, BotEnded, BotProcess, Stage, stage
+from plugins.breakout.demo.verify import Check, verify
+
+PATIENCE = 20.0
+"""Seconds that one step may take."""
+
+PATIENCE_WITH_KILLS = 60.0
+"""The same where the bot may have to start several times in between."""
+
+READING = 2.0
+"""Seconds at the beginning of each act, for who watches."""
+
+KILLED_WITHIN = 40.0
+"""Seconds from the start of the play in which the kills fall; without them it takes a little longer."""
+
+
+def run(arguments: list[str]) -> int:
+    """Play the demo; the exit code is 0 where everything is as it should be."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    plain = options.plain or not console.is_terminal
+    try:
+        return asyncio.run(_demo(options, console, plain=plain))
+    except KeyboardInterrupt:
+        return 130
+    except (SynapseMissing, SynapseFailed) as fault:
+        console.print(str(fault), style="red", markup=False)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="breakout-bot demo",
+        description="Plays a session of 15 people on a homeserver of its own on this machine, shows it, and verifies "
+        "it against that homeserver. Takes about a minute, and leaves nothing behind.",
+    )
+    parser.add_argument("--stay", action="store_true", help="keep homeserver and bot up, and say how to join")
+    parser.add_argument("--plain", action="store_true", help="plain lines, also on a terminal")
+    parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill -9 the bot at N random moments")
+    parser.add_argument("--seed", type=int, default=None, metavar="S", help="repeat the moments of an earlier run")
+    return parser
+
+
+async def _demo(options: argparse.Namespace, console: Console, *, plain: bool) -> int:
+    if (us := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, us.cancel)
+    since = time.monotonic()
+    kills = _moments(options, console)
+    screen: Screen = PlainScreen(console) if plain else LiveScreen(console)
+    async with AsyncExitStack() as stack:
+        with screen:
+            screen.act("Putting up a homeserver, the bot and 14 people")
+            there = await stack.enter_async_context(stage())
+            try:
+                outcome: Record | Missing | BotEnded = await _played(there, screen, kills, plain=plain)
+            except (Missing, BotEnded) as failure:
+                outcome = failure
+        if not isinstance(outcome, Record):
+            _explain(console, outcome, there.bot)
+            return 1
+        checks = [*verify(outcome, there), *_killed(kills, there.bot)]
+        _report(console, checks, time.monotonic() - since)
+        if options.stay:
+            await _stay(console, there)
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def _moments(options: argparse.Namespace, console: Console) -> Sequence[float]:
+    """When the bot is killed, in seconds from the start of the play."""
+    if options.kills <= 0:
+        return ()
+    seed = random.randrange(10_000) if options.seed is None else options.seed
+    console.print(f"Killing the bot {options.kills} times; --seed {seed} repeats the moments.", highlight=False)
+    chance = random.Random(seed)
+    return sorted(chance.uniform(0, KILLED_WITHIN) for _ in range(options.kills))
+
+
+async def _played(there: Stage, screen: Screen, kills: Sequence[float], *, plain: bool) -> Record:
+    """Play while everybody's client feeds the screen and the bot is killed; raises `Missing`, `BotEnded`."""
+    tape = Tape(screen, there.names, there.bot_id)
+
+    async def breathe() -> None:
+        if not plain:
+            await asyncio.sleep(READING)
+
+    play = Play(there, tape, screen.act, breathe, PATIENCE_WITH_KILLS if kills else PATIENCE)
+    async with _in_background(*(_follow(user, tape) for user in there.people.values())):
+        playing = asyncio.create_task(play.play())
+        watching = asyncio.create_task(there.bot.ended_by_itself())
+        killing = asyncio.create_task(_kill(there.bot, kills))
+        try:
+            await asyncio.wait((playing, watching), return_when=asyncio.FIRST_COMPLETED)
+            return await (playing if playing.done() else watching)
+        finally:
+            for task in (playing, watching, killing):
+                task.cancel()
+            await asyncio.wait((playing, watching, killing))
+
+
+async def _follow(user: RawUser, tape: Tape) -> None:
+    """Show what a person's client hears."""
+    position = 0
+    while True:
+        with suppress(TimeoutError):
+            tape.take(await user.wait_for(lambda _: True, after=position))
+            position += 1
+
+
+async def _kill(bot: BotProcess, moments: Sequence[float]) -> None:
+    since = time.monotonic()
+    for moment in moments:
+        await asyncio.sleep(moment - (time.monotonic() - since))
+        # Who cancels us must not leave the bot down.
+        await asyncio.shield(asyncio.create_task(bot.kill_and_restart()))
+
+
+@asynccontextmanager
+async def _in_background(*work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _killed(moments: Sequence[float], bot: BotProcess) -> list[Check]:
+    if not moments:
+        return []
+    wrong = () if bot.kills == len(moments) else (f"the session was over after {bot.kills}",)
+    return [Check(f"The bot was killed {len(moments)} times with kill -9", wrong)]
+
+
+def _report(console: Console, checks: Sequence[Check], seconds: float) -> None:
+    """What was compared, each with its outcome."""
+    console.print()
+    console.print("Verified against the homeserver", style="bold")
+    for check in checks:
+        mark = Text(" ✓ ", "bold green") if check.ok else Text(" ✗ ", "bold red")
+        console.print(mark.append(check.said, "" if check.ok else "red"), soft_wrap=True)
+        for wrong in check.wrong:
+            console.print(Text(f"     {wrong}", "red"), soft_wrap=True)
+    bad = sum(not check.ok for check in checks)
+    if bad:
+        console.print(Text(f"{bad} of {len(checks)} differ, after {seconds:.0f} s.", "bold red"))
+    else:
+        console.print(Text(f"All {len(checks)} are as they should be, after {seconds:.0f} s.", "bold green"))
+
+
+def _explain(console: Console, failure: Exception, bot: BotProcess) -> None:
+    """Why the play broke off, with what helps to find the cause."""
+    console.print(Text(f"✗ {failure}", "bold red"), soft_wrap=True)
+    if isinstance(failure, Missing) and failure.heard:
+        console.print("Heard last:", style="bold")
+        console.print(Text(failure.heard, "dim"), soft_wrap=True)
+    console.print("The bot's last words:", style="bold")
+    console.print(Text(bot.last_words() or "(none)", "dim"), soft_wrap=True)
+
+
+async def _stay(console: Console, there: Stage) -> None:
+    """Say how to take part by hand, and let the others accept their invitations until Ctrl-C."""
+    you = EARLY[0]
+    others = [name for name in PARTICIPANTS if name != you]
+    console.print(_how_to_join(there, you))
+    async with _in_background(*(_accept_all(there.people[name]) for name in others)):
+        await there.bot.ended_by_itself()
+
+
+async def _accept_all(user: RawUser) -> None:
+    """Accept each invitation to come, as a willing participant does."""
+    taken = len(user.invites)
+    while True:
+        with suppress(TimeoutError, MatrixError):
+            invite = await user.invited(after=taken)
+            taken += 1
+            await user.join(invite.room)
+
+
+def _how_to_join(there: Stage, you: str) -> Panel:
+    moderator, passwords = MODERATORS[0], there.passwords
+    text = Text.assemble(
+        "The homeserver and the bot stay up until you press Ctrl-C.\n\n",
+        ("In any Matrix client", "bold"),
+        " (Element, Cinny, FluffyChat, gomuks …), sign in with this homeserver:\n",
+        ("   homeserver   ", "dim"),
+        (there.homeserver.url, "bold cyan"),
+        "\n\n",
+        ("As a moderator\n", "bold"),
+        *_login(moderator, passwords[moderator]),
+        f"\n   open the room {CLASS} and type\n",
+        ("   !breakout setup 3\n   !breakout start 5m\n   !breakout broadcast Hello\n", "bold green"),
+        ("   !breakout end\n   !breakout delete\n   !breakout help\n\n", "bold green"),
+        ("As a participant", "bold"),
+        " (in a second client or a private window)\n",
+        *_login(you, passwords[you]),
+        "\n   accept the invitation when Mia has started; in the breakout room type\n",
+        ("   !help We have a question\n   !time\n   !back\n\n", "bold green"),
+        (f"All others but {you} accept their invitations by themselves.", "dim"),
+    )
+    return Panel(text, title="Your turn", title_align="left", border_style="green", expand=False)
+
+
+def _login(name: str, password: str) -> tuple[str | tuple[str, str], ...]:
+    return (
+        ("   username     ", "dim"),
+        (name.lower(), "bold cyan"),
+        ("\n   password     ", "dim"),
+        (password, "bold cyan"),
+    )
