@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.panel import Panel
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from bot.testing.raw import MatrixError, RawUser
 from bot.testing.synapse import SynapseFailed, SynapseMissing
-from plugins.breakout.demo.play import CLASS, Missing, Play, Record
+from plugins.breakout.demo.play import ACT_SECONDS, CLASS, Missing, Play, Record
 from plugins.breakout.demo.screen import LiveScreen, PlainScreen, Screen, Tape
 from plugins.breakout.demo.stage import EARLY, MODERATORS, PARTICIPANTS, BotEnded, BotProcess, Stage, stage
 from plugins.breakout.demo.verify import Check, verify
@@ -29,9 +30,6 @@ PATIENCE_WITH_KILLS = 60.0
 
 READING = 2.0
 """Seconds at the beginning of each act, for who watches."""
-
-KILLED_WITHIN = 40.0
-"""Seconds from the start of the play in which the kills fall; without them it takes a little longer."""
 
 
 def run(arguments: list[str]) -> int:
@@ -65,7 +63,7 @@ async def _demo(options: argparse.Namespace, console: Console, *, plain: bool) -
     if (us := asyncio.current_task()) is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, us.cancel)
     since = time.monotonic()
-    kills = _moments(options, console)
+    kills = _kills(options, console)
     screen: Screen = PlainScreen(console) if plain else LiveScreen(console)
     async with AsyncExitStack() as stack:
         with screen:
@@ -85,32 +83,47 @@ async def _demo(options: argparse.Namespace, console: Console, *, plain: bool) -
     return 0 if all(check.ok for check in checks) else 1
 
 
-def _moments(options: argparse.Namespace, console: Console) -> Sequence[float]:
-    """When the bot is killed, in seconds from the start of the play."""
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """When the bot is killed: so many seconds after an act has begun."""
+
+    act: int
+    after: float
+
+
+def _kills(options: argparse.Namespace, console: Console) -> Sequence[Kill]:
+    """Random moments, spread over the acts: most of the time is spent in one of them."""
     if options.kills <= 0:
         return ()
     seed = random.randrange(10_000) if options.seed is None else options.seed
     console.print(f"Killing the bot {options.kills} times; --seed {seed} repeats the moments.", highlight=False)
     chance = random.Random(seed)
-    return sorted(chance.uniform(0, KILLED_WITHIN) for _ in range(options.kills))
+    acts = [chance.randint(1, len(ACT_SECONDS)) for _ in range(options.kills)]
+    return [Kill(act, chance.uniform(0, ACT_SECONDS[act - 1])) for act in acts]
 
 
-async def _played(there: Stage, screen: Screen, kills: Sequence[float], *, plain: bool) -> Record:
+async def _played(there: Stage, screen: Screen, kills: Sequence[Kill], *, plain: bool) -> Record:
     """Play while everybody's client feeds the screen and the bot is killed; raises `Missing`, `BotEnded`."""
     tape = Tape(screen, there.names, there.bot_id)
 
-    async def breathe() -> None:
+    begun = [asyncio.Event() for _ in ACT_SECONDS]
+
+    async def act(number: int, caption: str) -> None:
+        screen.act(caption)
         if not plain:
             await asyncio.sleep(READING)
+        begun[number - 1].set()
 
-    play = Play(there, tape, screen.act, breathe, PATIENCE_WITH_KILLS if kills else PATIENCE)
+    play = Play(there, tape, act, PATIENCE_WITH_KILLS if kills else PATIENCE, len(kills))
     async with _in_background(*(_follow(user, tape) for user in there.people.values())):
         playing = asyncio.create_task(play.play())
         watching = asyncio.create_task(there.bot.ended_by_itself())
-        killing = asyncio.create_task(_kill(there.bot, kills))
+        killing = asyncio.create_task(_kill_all(there.bot, kills, begun))
         try:
             await asyncio.wait((playing, watching), return_when=asyncio.FIRST_COMPLETED)
-            return await (playing if playing.done() else watching)
+            record = await (playing if playing.done() else watching)
+            await killing
+            return record
         finally:
             for task in (playing, watching, killing):
                 task.cancel()
@@ -126,12 +139,18 @@ async def _follow(user: RawUser, tape: Tape) -> None:
             position += 1
 
 
-async def _kill(bot: BotProcess, moments: Sequence[float]) -> None:
-    since = time.monotonic()
-    for moment in moments:
-        await asyncio.sleep(moment - (time.monotonic() - since))
-        # Who cancels us must not leave the bot down.
-        await asyncio.shield(asyncio.create_task(bot.kill_and_restart()))
+async def _kill_all(bot: BotProcess, kills: Sequence[Kill], begun: Sequence[asyncio.Event]) -> None:
+    one_at_a_time = asyncio.Lock()
+
+    async def kill(when: Kill) -> None:
+        await begun[when.act - 1].wait()
+        await asyncio.sleep(when.after)
+        async with one_at_a_time:
+            await bot.kill_and_restart()
+
+    async with asyncio.TaskGroup() as killers:
+        for when in kills:
+            killers.create_task(kill(when))
 
 
 @asynccontextmanager
@@ -145,11 +164,11 @@ async def _in_background(*work: Coroutine[object, object, None]) -> AsyncIterato
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _killed(moments: Sequence[float], bot: BotProcess) -> list[Check]:
-    if not moments:
+def _killed(kills: Sequence[Kill], bot: BotProcess) -> list[Check]:
+    if not kills:
         return []
-    wrong = () if bot.kills == len(moments) else (f"the session was over after {bot.kills}",)
-    return [Check(f"The bot was killed {len(moments)} times with kill -9", wrong)]
+    wrong = () if bot.kills == len(kills) else (f"{bot.kills} times",)
+    return [Check(f"The bot was killed {len(kills)} times with kill -9, and started again", wrong)]
 
 
 def _report(console: Console, checks: Sequence[Check], seconds: float) -> None:

@@ -18,6 +18,9 @@ CLASS = "Class 7b"
 TEAMS = ("Team Alpha", "Team Beta", "Team Gamma")
 TASK = "Where shall we go on our class trip? Agree on one place."
 BROADCAST = "Remember that it may rain"
+LEFT, CLOSES, CLOSED = " left", "closes in", "is closed"
+"""Words of the warning, the closing notice and the closing message."""
+
 QUESTION = "We cannot agree"
 
 DECLINES, ASKS, MOVES = "Kim", "Ben", "Cleo"
@@ -27,8 +30,14 @@ HELLOS = ("Hello!", "Hi all", "The sea?", "I want to see mountains", "A museum, 
 TIMER = WARNING + 4
 """Seconds, so that the extension comes before the warning does."""
 
+TIMER_PER_KILL = 6
+"""Seconds more for each time that the bot has to start again."""
+
 EXTENSION = 4
 """Seconds."""
+
+ACT_SECONDS = (3, 3, 5, 3, 3, 3, 2, 2, TIMER + EXTENSION, 3)
+"""About how long each act takes."""
 
 
 class Missing(Exception):
@@ -68,23 +77,24 @@ class Record:
 class Play:
     """One session from setup to deletion. `patience`: seconds that each step may take.
 
-    `breathe` is awaited at each act, so that who watches can read.
+    `act` is told the number and the caption of each act, and awaited, so that who watches can read. `kills`: how
+    often somebody kills the bot meanwhile.
     """
 
     def __init__(
         self,
         stage: Stage,
         tape: Tape,
-        act: Callable[[str], None],
-        breathe: Callable[[], Awaitable[None]],
+        act: Callable[[int, str], Awaitable[None]],
         patience: float,
+        kills: int,
     ) -> None:
         self.record = Record()
         self._stage = stage
         self._tape = tape
         self._act = act
-        self._breathe = breathe
         self._patience = patience
+        self._timer = TIMER + kills * TIMER_PER_KILL
         self._mia, self._noah = stage.people["Mia"], stage.people["Noah"]
 
     async def play(self) -> Record:
@@ -97,13 +107,12 @@ class Play:
             (f"Mia moves {MOVES} to another room", self._move),
             (f"{LATE} comes late, and gets a seat in the smallest room", self._late),
             ("Mia says something to all rooms at once", self._broadcast),
-            (f"Mia sets a timer of {TIMER} s, then gives {EXTENSION} s more", self._time),
+            (f"Mia sets a timer of {self._timer} s, then gives {EXTENSION} s more", self._time),
             ("A warning comes, then the closing notice; then the rooms close, and everybody is back", self._end),
             ("Mia deletes the rooms, after a confirmation", self._delete),
         )
         for number, (caption, act) in enumerate(acts, 1):
-            self._act(f"{number} of {len(acts)} · {caption}")
-            await self._breathe()
+            await self._act(number, f"{number} of {len(acts)} · {caption}")
             await act()
         return self.record
 
@@ -117,21 +126,21 @@ class Play:
         self._tape.open(main, MAIN)
         await asyncio.gather(*(user.join(main) for user in others))
         await self._mia.invite(main, bot)
-        await self._hears(self._mia, main, "setup", "The bot’s greeting in the main room")
+        await self._hears(self._mia, main, "setup", what="The bot’s greeting in the main room")
         self.record.before = await self._stage.reader.rooms()
 
     async def _set_up(self) -> None:
         await self._types(f"setup {', '.join(TEAMS)}")
-        await self._hears(self._mia, self.record.main, TEAMS[-1], "The answer to the setup")
+        await self._hears(self._mia, self.record.main, TEAMS[-1], what="The answer to the setup")
         for moderator in (self._mia, self._noah):
             what = f"The invitation of {moderator.name} to the desk"
             invite = await self._in_time(moderator.invited("Moderators of", self._patience), what, moderator)
             await moderator.join(invite.room)
             self.record.desk = invite.room
         self._tape.open(self.record.desk, DESK)
-        await self._hears(self._mia, self.record.desk, "desk", "The welcome at the desk")
+        await self._hears(self._mia, self.record.desk, "desk", what="The welcome at the desk")
         await self._types(f"task all {TASK}")
-        await self._hears(self._mia, self.record.main, TASK, "The answer to the task")
+        await self._hears(self._mia, self.record.main, TASK, what="The answer to the task")
 
     async def _start(self) -> None:
         await self._types("start 20m")
@@ -141,18 +150,18 @@ class Play:
                     people.create_task(self._decline(name) if name == DECLINES else self._accept(name))
         except* Missing as missing:
             raise missing.exceptions[0] from None
-        await self._hears(self._mia, self.record.main, "open until", "The message that the rooms are open")
+        await self._hears(self._mia, self.record.main, "open until", what="The message that the rooms are open")
 
     async def _help(self) -> None:
         asker = self._stage.people[ASKS]
         room = self._room_of(ASKS)
         await asker.say(room, f"!help {QUESTION}")
-        call = await self._hears(self._noah, self.record.desk, QUESTION, "The call for help at the desk")
+        call = await self._hears(self._noah, self.record.desk, QUESTION, what="The call for help at the desk")
         await self._noah.react(self.record.desk, call.event_id, "👀")
-        await self._hears(asker, room, "coming", "The message that Noah is coming")
+        await self._hears(asker, room, "coming", what="The message that Noah is coming")
         await self._noah.join(room)
         await self._noah.say(room, "Make a list of pros and cons, then vote.")
-        await self._hears(self._noah, self.record.desk, "is closed", "The message that the request is closed")
+        await self._hears(self._noah, self.record.desk, "is closed", what="The message that the request is closed")
 
     async def _move(self) -> None:
         mover = self._stage.people[MOVES]
@@ -161,7 +170,7 @@ class Play:
         invites = len(mover.invites)
         name = pill(mover.user_id, MOVES)
         await self._types(f"assign {MOVES} to {team}", f"!breakout assign {name} to {team}")
-        await self._hears(mover, former, "please go to", f"The message to {MOVES} in the old room")
+        await self._hears(mover, former, "please go to", what=f"The message to {MOVES} in the old room")
         await self._accept(MOVES, after=invites)
         await self._is(mover, former, "leave", f"The removal of {MOVES} from the old room")
 
@@ -175,26 +184,32 @@ class Play:
     async def _broadcast(self) -> None:
         await self._types(f"broadcast {BROADCAST}")
         for team, user in self._listeners().items():
-            await self._hears(user, self.record.rooms[team], BROADCAST, f"The broadcast in {team}")
-        await self._hears(self._mia, self.record.main, "Said in 3 rooms", "The receipt of the broadcast")
+            await self._hears(user, self.record.rooms[team], BROADCAST, what=f"The broadcast in {team}")
+        await self._hears(self._mia, self.record.main, "Said in 3 rooms", what="The receipt of the broadcast")
 
     async def _time(self) -> None:
-        await self._types(f"timer {TIMER}s")
-        await self._hears(self._mia, self.record.main, "rooms close at", "The answer to the timer")
+        await self._types(f"timer {self._timer}s")
+        await self._hears(self._mia, self.record.main, "rooms close at", what="The answer to the timer")
         heard = self._mia.heard
         await self._types(f"extend {EXTENSION}s")
-        await self._hears(self._mia, self.record.main, "rooms close at", "The answer to the extension", after=heard)
+        await self._hears(
+            self._mia, self.record.main, "rooms close at", what="The answer to the extension", after=heard
+        )
 
     async def _end(self) -> None:
         self.record.running = await self._stage.reader.rooms()
         listeners = self._listeners()
-        steps = ((" left", "warning", TIMER + EXTENSION - WARNING), ("closes in", "closing notice", WARNING))
+        # Where the bot was down when something was due, what comes next is the first that is heard.
+        steps: tuple[tuple[tuple[str, ...], str, float], ...] = (
+            ((LEFT, CLOSES, CLOSED), "warning", self._timer + EXTENSION - WARNING),
+            ((CLOSES, CLOSED), "closing notice", WARNING),
+        )
         for words, what, seconds in steps:
             for team, user in listeners.items():
                 where = self.record.rooms[team]
-                await self._hears(user, where, words, f"The {what} in {team}", more=seconds)
+                await self._hears(user, where, *words, what=f"The {what} in {team}", more=seconds)
         heard = "The message in the main room that everybody is back"
-        await self._hears(self._mia, self.record.main, "everybody is back here", heard, more=CLOSING_NOTICE)
+        await self._hears(self._mia, self.record.main, "everybody is back here", what=heard, more=CLOSING_NOTICE)
         for name in self.record.seats:
             user = self._stage.people[name]
             await self._is(user, self._room_of(name), "leave", f"The removal of {name} at the end")
@@ -202,9 +217,11 @@ class Play:
 
     async def _delete(self) -> None:
         await self._types("delete")
-        question = await self._hears(self._mia, self.record.main, "✅", "The question before the deletion")
+        question = await self._hears(self._mia, self.record.main, "✅", what="The question before the deletion")
         await self._mia.react(self.record.main, question.event_id, "✅")
-        await self._hears(self._mia, self.record.main, "being deleted", "The message that the rooms are being deleted")
+        await self._hears(
+            self._mia, self.record.main, "being deleted", what="The message that the rooms are being deleted"
+        )
         for user in (self._mia.user_id, self._noah.user_id, self._stage.bot_id):
             name = self._stage.names[user]
             await self._in_time(self._until_only_in_main(user), f"The leaving of {name} from the deleted rooms")
@@ -238,12 +255,12 @@ class Play:
         coming = user.invited("Team ", self._patience, after=after)
         return await self._in_time(coming, f"The invitation of {user.name} to a breakout room", user)
 
-    async def _hears(self, user: RawUser, room: str, part: str, what: str, *, after: int = 0, more: float = 0) -> Seen:
-        """The bot's message with these words in the room; `more` seconds than usual where it is to come later."""
+    async def _hears(self, user: RawUser, room: str, *parts: str, what: str, after: int = 0, more: float = 0) -> Seen:
+        """The bot’s message with any of these words in the room; `more` seconds where it is to come later."""
 
         def wanted(seen: Seen) -> bool:
             said = seen.type == "m.room.message" and seen.sender == self._stage.bot_id
-            return said and seen.room == room and part in seen.body
+            return said and seen.room == room and any(part in seen.body for part in parts)
 
         return await self._in_time(user.wait_for(wanted, self._patience + more, after=after), what, user)
 
