@@ -69,6 +69,12 @@ class RoomStates:
         create, creator = found.get("m.room.create", ({}, ""))
         return Power.of(found.get("m.room.power_levels", (None, ""))[0], create, creator)
 
+    async def creator(self, room: RoomId) -> UserId | None:
+        """Who made the room; None for one of which we know nothing."""
+        query = select(room_state.c.sender).where(room_state.c.room == room, room_state.c.type == "m.room.create")
+        found = (await self._connection.execute(query)).scalar_one_or_none()
+        return None if found is None else UserId(found)
+
     async def name(self, room: RoomId) -> str | None:
         """The room's name; None where it has none."""
         content = await self.content(room, "m.room.name") or {}

@@ -264,3 +264,11 @@ async def tell_unreachable(unit: Unit, scene: Scene, users: Sequence[str]) -> No
         key = f"unreachable:{session.id}:{session.round}:{seat.invite_count}:{user}"
         room = scene.desk if scene.desk and scene.desk_is_used else scene.hall.id
         await unit.outbox.say(key, room, views.unreachable(scene, user, seat.room, seat.problem))
+
+
+async def tell_not_made(unit: Unit, scene: Scene, number: int, why: str) -> None:
+    """Tell the moderators of a room that cannot be made, once a round."""
+    session = scene.plan
+    key = f"not-made:{session.id}:{session.round}:{number}"
+    room = scene.desk if scene.desk and scene.desk_is_used else scene.hall.id
+    await unit.outbox.say(key, room, views.not_made(scene, number, why))

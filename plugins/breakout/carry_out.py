@@ -20,12 +20,16 @@ from plugins.breakout.domain.changes.observed import invited, room_closed, room_
 from plugins.breakout.domain.desired import DESK, MARKER, RoomWish
 from plugins.breakout.domain.model import Phase, Session
 from plugins.breakout.domain.notices import Notice
-from plugins.breakout.domain.plan import Ban, Go, Invite, MakeRoom, Remove, SetState, Step, Unban
+from plugins.breakout.domain.pauses import LONGEST_PAUSE, Pauses, Place
+from plugins.breakout.domain.plan import Ban, Go, Invite, MakeRoom, Remove, SetState, Step, Unban, is_wanted
 from plugins.breakout.observe import look
-from plugins.breakout.scene import scene_of
+from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Sessions
 
 log = structlog.get_logger(__name__)
+
+ROOMS_AT_ONCE = 6
+"""Beyond that only latency grows (measured on Synapse)."""
 
 NOTED_AT_ONCE = 10
 """Steps of one room whose outcome is noted in one transaction; a kill before it is mended by what sync shows."""
@@ -40,6 +44,11 @@ class Task:
     phase: Phase | None
     """The session's when the step was planned: in another one, it is outdated."""
     step: Step
+
+    @property
+    def place(self) -> Place:
+        """Whose room the step is about: steps of one place go one after another."""
+        return self.session or "", self.step.number
 
 
 class OvertakenError(Exception):
@@ -69,30 +78,72 @@ class CarryOut:
         self._alone: set[str] = set()
         """Creation keys whose invitees let `createRoom` fail: these rooms are made without."""
 
-    async def stage(self, tasks: Sequence[Task]) -> None:
-        """Carry out the tasks of one stage; raises the longest wait where the homeserver asks for one."""
-        rooms = groupby(sorted(tasks, key=_place), key=_place)
-        results = await asyncio.gather(*(self._room(tuple(of_room)) for _, of_room in rooms), return_exceptions=True)
-        errors = [result for result in results if isinstance(result, BaseException)]
-        for error in errors:
-            if not isinstance(error, Temporary | OvertakenError):
-                raise error
-        waits = [error for error in errors if isinstance(error, Temporary)]
-        if waits:
-            raise max(waits, key=lambda wait: wait.retry_after.total_seconds() if wait.retry_after else 0)
+    async def stage(self, tasks: Sequence[Task], pauses: Pauses) -> None:
+        """Carry out the tasks of one stage, a room that fails for now making no other one wait.
 
-    async def _room(self, tasks: Sequence[Task]) -> None:
+        Few rooms at a time: each is complete before the next one begins, so that some can begin early.
+        """
+        gate = asyncio.Semaphore(ROOMS_AT_ONCE)
+
+        async def go(of_room: Sequence[Task]) -> None:
+            async with gate:
+                await self._room(of_room, pauses)
+
+        rooms = groupby(sorted(tasks, key=lambda task: task.place), key=lambda task: task.place)
+        results = await asyncio.gather(*(go(tuple(of_room)) for _, of_room in rooms), return_exceptions=True)
+        for error in results:
+            if isinstance(error, BaseException):
+                raise error
+
+    async def _room(self, tasks: Sequence[Task], pauses: Pauses) -> None:
         """One room's tasks in order; what succeeded is noted even where a later one fails."""
+        place, stage = tasks[0].place, tasks[0].step.stage
+        try:
+            await self._one_after_another(tasks)
+        except OvertakenError:
+            return
+        except Temporary as error:
+            pauses.failed(place, stage, self._host.clock.now(), error.retry_after)
+            log.info("a room goes on later", main=tasks[0].main, room=place[1], why=error.reason)
+        except Permanent as error:
+            pauses.failed(place, stage, self._host.clock.now(), LONGEST_PAUSE)
+            log.warning("a room cannot go on", main=tasks[0].main, room=place[1], why=str(error))
+            await self._tell_refused(tasks[0], error)
+        else:
+            pauses.succeeded(place, stage)
+
+    async def _one_after_another(self, tasks: Sequence[Task]) -> None:
         done: list[Outcome] = []
         try:
             for task in tasks:
-                done.append(await self._carry_out(task))
+                if await self._is_wanted(task):
+                    done.append(await self._carry_out(task))
                 if len(done) >= NOTED_AT_ONCE:
-                    await self._note(task, done)
-                    done = []
+                    noted, done = done, []
+                    await self._note(task, noted)
         finally:
             if done:
                 await self._note(tasks[0], done)
+
+    async def _is_wanted(self, task: Task) -> bool:
+        """Whether the step still fits the session; raises `OvertakenError` where that is in another phase by now."""
+        if task.session is None:
+            return True
+        async with self._host.database.read() as connection:
+            session = await Sessions(connection).of_id(task.session)
+        if session is None or session.phase is not task.phase:
+            raise OvertakenError(task.session)
+        return is_wanted(task.step, session)
+
+    async def _tell_refused(self, task: Task, error: Permanent) -> None:
+        """The moderators hear, once a round, of a room that the homeserver does not let us make."""
+        if not isinstance(task.step, MakeRoom) or task.session is None:
+            return
+        async with self._host.unit() as unit:
+            session = await Sessions(unit.connection).get(task.main)
+            if session is not None and session.id == task.session:
+                scene = await self._scene(unit, task.main, session)
+                await announce.tell_not_made(unit, scene, task.step.number, error.message)
 
     async def _note(self, task: Task, done: Sequence[Outcome]) -> None:
         """Save what the outcomes change; raises `OvertakenError` where the session is in another phase by now."""
@@ -142,11 +193,14 @@ class CarryOut:
             await sessions.save_desk(desk)
 
     async def _say(self, unit: Unit, main: RoomId, session: Session, notices: Sequence[Notice]) -> None:
-        hall = await look(unit, self._config, self._host.me, main)
-        desk = await Sessions(unit.connection).desk(main)
-        scene = await scene_of(unit, self._host, self._config, hall, desk, session)
+        scene = await self._scene(unit, main, session)
         await announce.announce(unit, scene, notices)
         await announce.show_progress(unit, scene, self._host.limits.pace())
+
+    async def _scene(self, unit: Unit, main: RoomId, session: Session) -> Scene:
+        hall = await look(unit, self._config, self._host.me, main)
+        desk = await Sessions(unit.connection).desk(main)
+        return await scene_of(unit, self._host, self._config, hall, desk, session)
 
     # --- the steps
 
@@ -260,7 +314,7 @@ class CarryOut:
         room = RoomId(step.room_id)
         await self._host.homeserver.leave(room)
         if task.session is None:
-            return Outcome(desk="", gone=room)
+            return Outcome(desk="" if step.number == DESK else None, gone=room)
         return Outcome(note=lambda session, _unit: room_closed(session, step.number), gone=room)
 
     def _member(self, room: str, user: str, membership: str) -> Outcome:
@@ -268,7 +322,3 @@ class CarryOut:
         content: dict[str, object] = {"membership": membership}
         row = (RoomId(room), "m.room.member", user, content, self._host.me)
         return Outcome((row,))
-
-
-def _place(task: Task) -> tuple[str, int]:
-    return task.session or "", task.step.number

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from bot.errors import Permanent
+import structlog
+
+from bot.errors import Permanent, Temporary
 from bot.matrix.events import RawEvent
 from bot.matrix.ids import EventId, RoomId, server_of
 from bot.plugin import Host, Unit
@@ -16,15 +19,39 @@ from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.observed import invited, membership, room_made
 from plugins.breakout.domain.changes.people import capacity
-from plugins.breakout.domain.desired import Observed, Options, SeenRoom, creation_key, desired, desk_wish
-from plugins.breakout.domain.model import Errand, Phase, Presence, Session
+from plugins.breakout.domain.desired import (
+    Observed,
+    Options,
+    SeenRoom,
+    creation_key,
+    desired,
+    desk_wish,
+    stray_wish,
+)
+from plugins.breakout.domain.model import Errand, Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance, next_moment
 from plugins.breakout.domain.notices import Notice
+from plugins.breakout.domain.pauses import Pauses
 from plugins.breakout.domain.plan import Stage, Step, plan
-from plugins.breakout.observe import Hall, look, room_by_key, see
+from plugins.breakout.observe import Hall, look, rooms_of, see
+from plugins.breakout.record import Record
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Desk, Sessions
-from plugins.breakout.views import desk_texts, texts_of
+from plugins.breakout.views import desk_texts, stray_texts, texts_of
+
+log = structlog.get_logger(__name__)
+
+ERRAND_PAUSE = timedelta(seconds=5)
+"""Between two tries to fetch a message that is to be relayed."""
+
+MOST_EARLIER = timedelta(minutes=5)
+"""How much earlier than the settings say a closing notice begins, at most, on a server that throttles."""
+
+STRAYS = -1
+"""The numbers of rooms that nobody knows of count down from here."""
+
+Ours = Mapping[RoomId, str]
+"""The rooms that we made for a main room, each with its creation key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +61,8 @@ class Work:
     tasks: tuple[Task, ...]
     again: datetime | None
     errands: tuple[Errand, ...] = ()
+    rooms: dict[str, Any] | None = None
+    """What the account's own note says of this main room."""
 
 
 class Controller:
@@ -44,23 +73,43 @@ class Controller:
         self._settings = config.settings()
         self._options = Options(tuple(config.call_event_types), config.history_visibility)
         self._carry_out = CarryOut(host, config)
+        self._record = Record(host.homeserver)
+        self._pauses: dict[RoomId, Pauses] = {}
         self._fetched: dict[str, RawEvent | None] = {}
         """Messages to relay, between their fetching and their relaying; None where they cannot be had."""
+        self._fetch_at: dict[str, datetime] = {}
+        """When to try again, by the command's event."""
 
     async def converge(self, key: str) -> datetime | None:
         """Make the rooms of the main room `key` what they should be; returns when time will change that.
 
         Each stage of a plan is followed by a new look, so that what was asked meanwhile (`end` during a start)
-        counts at once.
+        counts at once. A room in which something fails for now pauses; the others go on.
         """
+        main = RoomId(key)
+        pauses = self._pauses.setdefault(main, Pauses())
+        before: list[Task] = []
         while True:
-            work = await self._look(RoomId(key))
+            work = await self._look(main)
+            pauses.keep(task.place for task in work.tasks)
             if await self._fetch(work.errands):
                 continue
-            if not work.tasks:
-                return work.again
-            stage = min(task.step.stage for task in work.tasks)
-            await self._carry_out.stage([task for task in work.tasks if task.step.stage is stage])
+            now = self._host.clock.now()
+            waits = [pauses.until(task.place, task.step.stage, now) for task in work.tasks]
+            ripe = [task for task, wait in zip(work.tasks, waits, strict=True) if wait is None]
+            if not ripe:
+                await self._record.keep(main, work.rooms)
+                fetches = [self._fetch_at.get(errand.event) for errand in work.errands]
+                return min((moment for moment in (work.again, *fetches, *waits) if moment), default=None)
+            stage = min(task.step.stage for task in ripe)
+            tasks = [task for task in ripe if task.step.stage is stage]
+            if tasks == before:  # carried out, and yet to do: whatever the reason, not without end
+                for task in tasks:
+                    pauses.failed(task.place, stage, now)
+                before = []
+                continue
+            before = tasks
+            await self._carry_out.stage(tasks, pauses)
 
     async def _look(self, main: RoomId) -> Work:
         """Load, observe, note what was seen, let time pass, say what is to be said, save: one transaction."""
@@ -73,27 +122,35 @@ class Controller:
     async def _look_in(self, unit: Unit, main: RoomId) -> Work:
         sessions = Sessions(unit.connection)
         hall = await look(unit, self._config, self._host.me, main)
-        desk = await self._adopt_desk(unit, await sessions.desk(main))
+        ours = await rooms_of(unit.rooms, main, self._host.me)
+        desk = await self._adopt_desk(unit, await sessions.desk(main), ours)
         tasks: list[Task] = []
         again = None
         current = await sessions.get(main)
         if current is not None:
-            current = await self._passed(unit, hall, desk, current)
-            again = next_moment(current, self._settings)
+            current = await self._passed(unit, hall, desk, current, ours)
+            again = next_moment(current, self._paced(current))
             tasks += await self._plan(unit, hall, desk, current)
-        for former in await sessions.retired(main):
-            if current is None or former.id != current.id:
-                tasks += await self._plan(unit, hall, desk, await self._adopted(unit, former))
+        former = [
+            await self._adopted(unit, session, ours)
+            for session in await sessions.retired(main)
+            if current is None or session.id != current.id
+        ]
+        for session in former:
+            tasks += await self._plan(unit, hall, desk, session)
+        desk = await sessions.desk(main)
         if desk is not None:
-            tasks += await self._plan_desk(unit, hall, await sessions.desk(main) or desk)
+            tasks += await self._plan_desk(unit, hall, desk)
+        known = _rooms_known(desk, [*([current] if current else []), *former])
+        tasks += await self._plan_strays(unit, hall, ours.keys() - _ids(known))
         await unit.alarms.ring(main, again)
-        return Work(tuple(tasks), again, current.errands if current else ())
+        return Work(tuple(tasks), again, current.errands if current else (), known)
 
-    async def _passed(self, unit: Unit, hall: Hall, desk: Desk | None, session: Session) -> Session:
+    async def _passed(self, unit: Unit, hall: Hall, desk: Desk | None, session: Session, ours: Ours) -> Session:
         """The session after what was seen and after the time that passed, said and saved."""
         before = session
-        session, notices = await self._seen(unit, hall, session)
-        session = _added(advance(session, now=unit.now, settings=self._settings), notices)
+        session, notices = await self._seen(unit, hall, session, ours)
+        session = _added(advance(session, now=unit.now, settings=self._paced(session)), notices)
         if session.phase is Phase.DELETED and desk is not None:
             await Sessions(unit.connection).save_desk(replace(desk, wanted=False))
         session = await self._run_errands(unit, await self._scene(unit, hall, desk, session))
@@ -122,38 +179,36 @@ class Controller:
         return replace(scene.plan, errands=tuple(left))
 
     async def _fetch(self, errands: Sequence[Errand]) -> bool:
-        """Fetch the messages that moderators want relayed; True where something was to fetch."""
-        wanted = [errand for errand in errands if errand.relays is not None]
-        for errand in wanted:
-            assert errand.relays is not None  # noqa: S101 - see above
+        """Fetch the messages that moderators want relayed; True where one came, or turned out not to be had."""
+        came = False
+        for errand in errands:
+            now = self._host.clock.now()
+            if errand.relays is None or self._fetch_at.get(errand.event, now) > now:
+                continue
+            event: RawEvent | None = None
             try:
-                room = RoomId(errand.asked_in)
-                self._fetched[errand.relays] = await self._host.homeserver.event(room, EventId(errand.relays))
-            except Permanent:
-                self._fetched[errand.relays] = None
-        return bool(wanted)
+                event = await self._host.homeserver.event(RoomId(errand.asked_in), EventId(errand.relays))
+            except Permanent as error:
+                log.info("a message to relay cannot be had", why=error.errcode)
+            except Temporary as error:
+                self._fetch_at[errand.event] = now + (error.retry_after or ERRAND_PAUSE)
+                continue
+            self._fetch_at.pop(errand.event, None)
+            self._fetched[errand.relays] = event
+            came = True
+        return came
 
-    async def _adopted(self, unit: Unit, session: Session) -> Session:
+    async def _adopted(self, unit: Unit, session: Session, ours: Ours) -> Session:
         """A former session with the rooms that came to light late; time stands still for it."""
-        seen, _ = await self._found(unit, session)
+        seen, _ = _found(session, ours)
         return await Sessions(unit.connection).save(seen, retired=True) if seen != session else session
 
     async def _scene(self, unit: Unit, hall: Hall, desk: Desk | None, session: Session | None) -> Scene:
         return await scene_of(unit, self._host, self._config, hall, desk, session)
 
-    async def _found(self, unit: Unit, session: Session) -> tuple[Session, list[Notice]]:
-        """Adopt rooms that bear our marker: a call that seemed to fail made them."""
-        notices: list[Notice] = []
-        for room in session.rooms:
-            if room.room_id is None and not room.closed:
-                found = await room_by_key(unit.rooms, creation_key(session, room))
-                if found is not None:
-                    session = _added(room_made(session, room.number, found), notices)
-        return session, notices
-
-    async def _seen(self, unit: Unit, hall: Hall, session: Session) -> tuple[Session, list[Notice]]:
+    async def _seen(self, unit: Unit, hall: Hall, session: Session, ours: Ours) -> tuple[Session, list[Notice]]:
         """Note what is so already though the seats do not know it: an invite whose answer was lost, say."""
-        session, notices = await self._found(unit, session)
+        session, notices = _found(session, ours)
         if session.phase is not Phase.RUNNING:
             return session, notices
         for seat in session.seats.values():
@@ -180,15 +235,29 @@ class Controller:
                 session = _added(joined, notices)
         return session, notices
 
-    async def _adopt_desk(self, unit: Unit, desk: Desk | None) -> Desk | None:
-        if desk is None or desk.room is not None:
-            return desk
-        found = await room_by_key(unit.rooms, desk.creation_key)
-        if found is None:
+    async def _adopt_desk(self, unit: Unit, desk: Desk | None, ours: Ours) -> Desk | None:
+        if desk is None or desk.room is not None or (found := _with_key(ours, desk.creation_key)) is None:
             return desk
         desk = replace(desk, room=found)
         await Sessions(unit.connection).save_desk(desk)
         return desk
+
+    def _paced(self, session: Session) -> Settings:
+        """The settings with a closing notice that begins early enough for the last room to have it in time.
+
+        On a server that throttles, the notices to the rooms go out one after another.
+        """
+        pace = self._host.limits.pace()
+        if not pace.per_second:
+            return self._settings
+        seconds = (len(session.open_rooms) - (pace.burst_left or 0)) / pace.per_second
+        earlier = min(MOST_EARLIER, timedelta(seconds=max(0.0, seconds)))
+        settings = self._settings
+        return replace(
+            settings,
+            closing_notice=settings.closing_notice + earlier,
+            long_closing_notice=settings.long_closing_notice + earlier,
+        )
 
     # --- planning
 
@@ -204,7 +273,11 @@ class Controller:
             if wish.closing and await announce.is_told_closed(unit, session, wish.number):
                 told.add(wish.number)
         steps = plan(wishes, Observed(seen, frozenset(told)), own_server=server_of(self._host.me))
-        if session.phase is Phase.ENDED and not any(step.stage is Stage.LOCK for step in steps):
+        pauses = self._pauses[hall.id]
+        unlocked = (step for step in steps if step.stage is Stage.LOCK)
+        if session.phase is Phase.ENDED and all(
+            pauses.has_failed((session.id, step.number), Stage.LOCK) for step in unlocked
+        ):
             await unit.outbox.release(announce.closing_group(session))
         return self._tasks(hall, session, steps)
 
@@ -217,6 +290,19 @@ class Controller:
         observed = Observed({wish.number: room} if room else {})
         return self._tasks(hall, None, plan([wish], observed, own_server=server_of(self._host.me)))
 
+    async def _plan_strays(self, unit: Unit, hall: Hall, strays: Iterable[RoomId]) -> list[Task]:
+        """Rooms that we made and that nobody knows of: everybody is sent out of them, and the bot leaves."""
+        tasks: list[Task] = []
+        for index, room in enumerate(sorted(strays)):
+            seen = await see(unit.rooms, room, self._host.me)
+            if seen is None:
+                continue
+            texts = stray_texts(await self._scene(unit, hall, None, None))
+            wish = stray_wish(STRAYS - index, room, hall.for_rules(), texts, self._options)
+            steps = plan([wish], Observed({wish.number: seen}), own_server=server_of(self._host.me))
+            tasks += self._tasks(hall, None, steps)
+        return tasks
+
     def _tasks(self, hall: Hall, session: Session | None, steps: Sequence[Step]) -> list[Task]:
         return [
             Task(hall.id, session.id if session else None, session.phase if session else None, step) for step in steps
@@ -227,3 +313,34 @@ def _added(change: Change[None], notices: list[Notice]) -> Session:
     """The session of a change, its notices put to the others."""
     notices.extend(change.notices)
     return change.session
+
+
+def _found(session: Session, ours: Ours) -> tuple[Session, list[Notice]]:
+    """Adopt rooms that bear our marker: a call that seemed to fail made them."""
+    notices: list[Notice] = []
+    for room in session.rooms:
+        if room.room_id is None and not room.closed and (found := _with_key(ours, creation_key(session, room))):
+            session = _added(room_made(session, room.number, found), notices)
+    return session, notices
+
+
+def _with_key(ours: Ours, key: str) -> RoomId | None:
+    """The room of this creation key; of twins always the same one."""
+    return min((room for room, other in ours.items() if other == key), default=None)
+
+
+def _rooms_known(desk: Desk | None, sessions: Sequence[Session]) -> dict[str, Any] | None:
+    """The rooms of a main room by what they are, as the account's own note has them; None where there are none."""
+    rooms = {
+        session.id: {str(room.number): room.room_id for room in session.rooms if room.room_id and not room.closed}
+        for session in sessions
+    }
+    known = {"desk": desk.room if desk else None, "sessions": {key: value for key, value in rooms.items() if value}}
+    return known if any(known.values()) else None
+
+
+def _ids(known: dict[str, Any] | None) -> set[RoomId]:
+    """The room ids in it."""
+    if known is None:
+        return set()
+    return {known["desk"], *(room for rooms in known["sessions"].values() for room in rooms.values())}

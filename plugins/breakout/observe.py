@@ -102,12 +102,16 @@ async def see(rooms: RoomStates, room: RoomId, me: UserId) -> SeenRoom | None:
     )
 
 
-async def room_by_key(rooms: RoomStates, key: str) -> RoomId | None:
-    """The room whose marker bears this creation key: one that was made although the call seemed to fail."""
-    for room, marker in (await rooms.rooms_with(MARKER)).items():
-        if marker.get("key") == key:
-            return room
-    return None
+async def rooms_of(rooms: RoomStates, main: RoomId, me: UserId) -> Mapping[RoomId, str]:
+    """The rooms that we made for this main room, each with its creation key, whether a store knows them or not.
+
+    Anybody can put a marker into a room of their own, or a moderator into the main room: those are not meant.
+    """
+    return {
+        room: str(marker.get("key"))
+        for room, marker in (await rooms.rooms_with(MARKER)).items()
+        if marker.get("main") == main and await rooms.creator(room) == me
+    }
 
 
 def _names(joined: Mapping[UserId, Membership]) -> Mapping[str, str]:

@@ -231,5 +231,22 @@ def desk_wish(
     )
 
 
+def stray_wish(number: int, room_id: str, main: MainRoom, texts: Texts, options: Options) -> RoomWish:
+    """A room that bears our marker and that nobody knows of, a twin by a call that seemed to fail: it goes."""
+    return RoomWish(
+        number=number,
+        room_id=room_id,
+        creation_key="",
+        texts=texts,
+        power=power_levels(main.bot, (), options, locked=True),
+        join_rules={"join_rule": "invite"},
+        marker={},
+        history_visibility=options.history_visibility,
+        may_stay=frozenset({main.bot}),
+        goes=True,
+        locked=True,
+    )
+
+
 def _marker(main: str, key: str, session: str | None, number: int) -> Content:
     return MappingProxyType({"main": main, "session": session, "room": number, "key": key})

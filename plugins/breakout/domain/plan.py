@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from plugins.breakout.domain.desired import DESK, Content, Observed, RoomWish, SeenRoom
+from plugins.breakout.domain.model import Presence, Session
 
 MOST_AT_CREATION = 10
 """Synapse refuses more invites in one `createRoom`."""
@@ -101,6 +102,20 @@ def plan(wishes: Sequence[RoomWish], observed: Observed, *, own_server: str) -> 
     """
     steps = [step for wish in wishes for step in _of_room(wish, observed, own_server)]
     return tuple(sorted(steps, key=lambda step: step.stage))
+
+
+def is_wanted(step: Step, session: Session) -> bool:
+    """Whether a step that was planned a while ago still fits the session, which may have changed meanwhile."""
+    match step:
+        case MakeRoom(number):
+            room = session.room(number)
+            return room.room_id is None and not room.removed
+        case Invite(number, _, _, user):
+            seat = session.seats.get(user)
+            waits = seat is not None and seat.room == number and seat.presence is Presence.ASSIGNED
+            return (waits and user not in session.passed) or (user, number) in session.guests
+        case _:
+            return True
 
 
 def _of_room(wish: RoomWish, observed: Observed, own_server: str) -> Iterator[Step]:

@@ -35,8 +35,8 @@ from plugins.breakout.views.outcomes import (
     who_is_here,
 )
 from plugins.breakout.views.refusals import explain
-from plugins.breakout.views.rooms import desk_texts, texts_of
-from plugins.breakout.views.said import broadcast, desk_welcome, said, still_waiting, unreachable
+from plugins.breakout.views.rooms import desk_texts, stray_texts, texts_of
+from plugins.breakout.views.said import broadcast, desk_welcome, not_made, said, still_waiting, unreachable
 from plugins.breakout.views.said import help_asked as help_asked_notice
 from plugins.breakout.views.words import catalogue, say
 
@@ -61,6 +61,7 @@ __all__ = [
     "help_withdrawn",
     "me",
     "next_step",
+    "not_made",
     "nothing_to_relay",
     "progress",
     "queue",
@@ -74,6 +75,7 @@ __all__ = [
     "set_up",
     "status_of_room",
     "still_waiting",
+    "stray_texts",
     "task_changed",
     "texts_of",
     "time_left",

@@ -27,10 +27,19 @@ def texts_of(scene: Scene, room: Room) -> Texts:
     if session.limit is not None:
         invite = text("{invite}, {length}", invite=invite, length=length(session.limit))
     if session.phase is Phase.ENDED or room.removed or session.phase is Phase.DELETED:
-        remove = text("The breakout room is closed. You are still in {main}.", main=scene.main_name)
+        remove = _closed(scene)
     else:
         remove = text("Your place is in another room now; {main} shows which.", main=scene.main_name)
     return Texts(room_name(scene, room), topic, invite, remove)
+
+
+def stray_texts(scene: Scene) -> Texts:
+    """The words of a room that nobody is to use: it is closed as soon as it is found."""
+    return Texts(name="", topic="", invite="", remove=_closed(scene))
+
+
+def _closed(scene: Scene) -> str:
+    return text("The breakout room is closed. You are still in {main}.", main=scene.main_name)
 
 
 def desk_texts(scene: Scene) -> Texts:

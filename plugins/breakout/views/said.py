@@ -257,6 +257,14 @@ def unreachable(scene: Scene, user: str, number: int, why: str) -> Doc:
     )
 
 
+def not_made(scene: Scene, number: int, why: str) -> Doc:
+    """To the moderators: a room could not be made."""
+    return doc(
+        say("{room} could not be made: {why}.", room=scene.room_name(number), why=why.rstrip(".")),
+        say("I keep trying. `{p} remove {number}` does without it.", p=scene.prefix, number=number),
+    )
+
+
 def broadcast(scene: Scene, by: str, text: Relayed) -> Doc:
     """A text of a moderator for the rooms; it pings the room."""
     return doc(say("**{who}**: {text}", who=scene.name(by), text=text)).aloud(room=True)
