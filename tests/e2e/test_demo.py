@@ -40,7 +40,7 @@ def test_the_demo_ends_verified_in_ninety_seconds() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_the_demo_ends_verified_though_the_bot_is_killed_in_it() -> None:
-    demo = played("--kills", "3", seconds=190)
+    demo = played("--kills", "3", "--seed", "3", seconds=190)
     assert demo.returncode == 0, demo.stdout + demo.stderr
 
 

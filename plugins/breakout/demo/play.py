@@ -226,6 +226,9 @@ class Play:
             name = self._stage.names[user]
             await self._in_time(self._until_only_in_main(user), f"The leaving of {name} from the deleted rooms")
         self.record.deleted = await self._stage.reader.rooms()
+        for room in self.record.deleted:
+            if not room.who():
+                self._tape.deserted(room.id)
 
     # -------------------------------------------------------------------------------------- what people do
 

@@ -135,7 +135,7 @@ class LiveScreen:
         self._since = time.monotonic()
         self._above: dict[str, Pane] = {}
         self._below: dict[str, Pane] = {}
-        self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=10)
+        self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=6)
 
     def act(self, caption: str) -> None:
         self._caption = Text(caption, "bold")
@@ -209,6 +209,11 @@ class Tape:
         else:
             self._put(pane, seen)
 
+    def deserted(self, room: str) -> None:
+        """Note that nobody is in a room any more: the last one to leave tells nobody."""
+        if (pane := self.panes.get(room)) is not None:
+            pane.people.clear()
+
     def _put(self, pane: Pane, seen: Seen) -> None:
         match seen.type:
             case "m.room.message":
@@ -216,7 +221,7 @@ class Tape:
             case "m.reaction":
                 relation: Json = seen.content.get("m.relates_to", {})
                 if line := self._lines.get(relation.get("event_id", "")):
-                    line.reactions[str(relation.get("key", ""))] += 1
+                    line.reactions[_shown(str(relation.get("key", "")))] += 1
             case "m.room.member":
                 self._member(pane, seen)
 
@@ -251,8 +256,12 @@ class Tape:
 
 
 def _shown(text: str) -> str:
-    """The words without the addresses of links, which clients show as names, and without blank lines."""
-    return re.sub(r"\n\s*\n", "\n", re.sub(r" \(https://matrix\.to/\S+\)|: https://matrix\.to/\S+", "", text))
+    """The words without the addresses of links, which clients show as names, and without blank lines.
+
+    Without variation selectors too: terminals disagree on how wide they make what stands before.
+    """
+    words = re.sub(r" \(https://matrix\.to/\S+\)|: https://matrix\.to/\S+", "", text.replace("\ufe0f", ""))
+    return re.sub(r"\n\s*\n", "\n", words)
 
 
 def _at(seen: Seen) -> int:
