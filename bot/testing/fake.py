@@ -96,6 +96,13 @@ class FakeServer:
             raise Permanent(404, "M_NOT_FOUND", "unknown room")
         return self.rooms[RoomId(room)]
 
+    def entered(self, by: UserId, room_id: str) -> FakeRoom:
+        """The room, for somebody who is in it; a 403 for everybody else."""
+        room = self.room(room_id)
+        if room.membership(by) != "join":
+            raise Permanent(403, "M_FORBIDDEN", f"{by} is not in the room")
+        return room
+
     def create(
         self,
         by: UserId,
@@ -115,7 +122,7 @@ class FakeServer:
         if version == "12":
             users.pop(by, None)
         else:
-            users.setdefault(by, 100)
+            users[by] = 100
         tail = "" if version == "12" else f":{self.name}"
         room = FakeRoom(RoomId(f"!room{next(self._numbers)}{tail}"), version, by)
         self.rooms[room.id] = room
@@ -132,11 +139,13 @@ class FakeServer:
 
     def invite(self, by: UserId, room_id: str, user: str, reason: str) -> None:
         """Invite; again with the same reason makes no event, and a member cannot be invited."""
-        room = self._room_of(by, room_id)
+        room = self.entered(by, room_id)
         membership = room.membership(user)
         if membership == "join":
             raise Permanent(403, "M_FORBIDDEN", f"{user} is already in the room.")
-        if membership == "ban" or not room.power.can(by, "invite"):
+        if membership == "ban":
+            raise Permanent(403, "M_BAD_STATE", "Cannot invite user who was banned")
+        if not room.power.can(by, "invite"):
             raise Permanent(403, "M_FORBIDDEN", "You cannot invite.")
         self._member(room, by, user, "invite", reason)
 
@@ -146,7 +155,9 @@ class FakeServer:
         membership = room.membership(user)
         if membership == "join":
             return
-        if membership == "ban" or not (membership == "invite" or self._rule_lets_in(room, user)):
+        if membership == "ban":
+            raise Permanent(403, "M_BAD_STATE", "Cannot join user who was banned")
+        if membership != "invite" and not self._rule_lets_in(room, user):
             raise Permanent(403, "M_FORBIDDEN", "You are not invited to this room.")
         self._member(room, user, user, "join")
 
@@ -159,7 +170,7 @@ class FakeServer:
 
     def remove(self, by: UserId, room_id: str, user: str, reason: str) -> None:
         """Kick, or withdraw an invite."""
-        room = self._room_of(by, room_id)
+        room = self.entered(by, room_id)
         if room.membership(user) not in ("join", "invite", "knock"):
             raise Permanent(403, "M_FORBIDDEN", "The target user is not in the room")
         self._needs_more_power(room, by, user, "kick")
@@ -167,13 +178,13 @@ class FakeServer:
 
     def ban(self, by: UserId, room_id: str, user: str, reason: str) -> None:
         """Ban, whether there or not."""
-        room = self._room_of(by, room_id)
+        room = self.entered(by, room_id)
         self._needs_more_power(room, by, user, "ban")
         self._member(room, by, user, "ban", reason)
 
     def unban(self, by: UserId, room_id: str, user: str) -> None:
         """Take a ban back."""
-        room = self._room_of(by, room_id)
+        room = self.entered(by, room_id)
         if room.membership(user) != "ban":
             raise Permanent(403, "M_BAD_STATE", "The user is not banned.")
         self._needs_more_power(room, by, user, "ban")
@@ -181,16 +192,20 @@ class FakeServer:
 
     def set_state(self, by: UserId, room_id: str, type_: str, content: Content, key: str = "") -> EventId:
         """Change the state; the same content again is no event."""
-        room = self._room_of(by, room_id)
+        room = self.entered(by, room_id)
         if type_ == "m.room.power_levels" and room.power.creators & set(content.get("users", {})):
             raise Permanent(400, "M_UNKNOWN", "Creators cannot be in the users of a version 12 room.")
         if not room.power.can_send(by, type_, state=True):
             raise Permanent(403, "M_FORBIDDEN", f"You don't have permission to send {type_}")
+        if key.startswith("@") and key != by:
+            raise Permanent(403, "M_FORBIDDEN", "You are not allowed to set others state")
+        if type_ == "m.room.power_levels":
+            _check_grants(room.power, by, content)
         return EventId(self._append(room, by, type_, content, key)["event_id"])
 
     def send(self, by: UserId, room_id: str, type_: str, content: Content, key: str) -> EventId:
         """Send an event; a repeat with the same transaction id is the first one."""
-        room = self._room_of(by, room_id)
+        room = self.entered(by, room_id)
         if (by, room_id, key) in self._sent:
             return self._sent[by, room_id, key]
         if not room.power.can_send(by, type_):
@@ -201,23 +216,20 @@ class FakeServer:
 
     def redact(self, by: UserId, room_id: str, target: str, key: str) -> EventId:
         """Remove the content of an earlier event."""
-        room = self._room_of(by, room_id)
+        room = self.entered(by, room_id)
         if (by, room_id, key) in self._sent:
             return self._sent[by, room_id, key]
+        targets = [event for event in room.events if event["event_id"] == target]
+        is_own = all(event["sender"] == by for event in targets)
+        if not room.power.can_send(by, "m.room.redaction") or not (is_own or room.power.can(by, "redact")):
+            raise Permanent(403, "M_FORBIDDEN", "You don't have permission to redact events")
         event = self._append(room, by, "m.room.redaction", {"redacts": target}, None, redacts=target)
-        for other in room.events:
-            if other["event_id"] == target:
-                other["content"] = {}
+        for removed in targets:
+            removed["content"] = {}
         self._sent[by, room_id, key] = EventId(event["event_id"])
         return EventId(event["event_id"])
 
     # --- inside
-
-    def _room_of(self, by: UserId, room_id: str) -> FakeRoom:
-        room = self.room(room_id)
-        if room.membership(by) != "join":
-            raise Permanent(403, "M_FORBIDDEN", f"{by} is not in the room")
-        return room
 
     def _needs_more_power(self, room: FakeRoom, by: UserId, user: str, action: str) -> None:
         power = room.power
@@ -287,6 +299,10 @@ class FakeUser:
     def leave(self, room: str) -> None:
         """Leave, or decline."""
         self.server.leave(self.id, room)
+
+    def invite(self, room: str, user: str, reason: str = "") -> None:
+        """Invite somebody."""
+        self.server.invite(self.id, room, user, reason)
 
     def kick(self, room: str, user: str, reason: str = "") -> None:
         """Remove somebody."""
@@ -475,13 +491,13 @@ class FakeHomeserver:
 
     async def state(self, room: RoomId) -> Sequence[RawEvent]:
         """The whole present state of a room."""
-        return await self._call("state", lambda: tuple(self.server.room(room).state.values()), room)
+        return await self._call("state", lambda: tuple(self.server.entered(self._me, room).state.values()), room)
 
     async def event(self, room: RoomId, event: EventId) -> RawEvent:
         """One event."""
 
         def act() -> RawEvent:
-            for found in self.server.room(room).events:
+            for found in self.server.entered(self._me, room).events:
                 if found["event_id"] == event:
                     return found
             raise Permanent(404, "M_NOT_FOUND", "unknown event")
@@ -556,6 +572,16 @@ class FakeHomeserver:
     def fail(self, verb: str, error: MatrixError | None = None, **more: Any) -> None:
         """Let the next calls of `verb` fail (see `Fault`)."""
         self.faults.append(Fault(verb, error or Temporary("the test says so"), **more))
+
+
+def _check_grants(power: Power, by: UserId, content: Content) -> None:
+    """Nobody gives more than they have, nor takes from others who have as much."""
+    users, own = content.get("users", {}), power.level(by)
+    for user in {*users, *power.users}:
+        before, after = power.users.get(user), users.get(user)
+        is_stronger = before is not None and before >= own and user != by
+        if before != after and (is_stronger or max(before or 0, after or 0) > own):
+            raise Permanent(403, "M_FORBIDDEN", "You don't have permission to change these power levels")
 
 
 def _fine(act: Callable[..., None], *arguments: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol, TypeVar
@@ -40,7 +40,12 @@ class Person(Protocol):
     @property
     def id(self) -> UserId: ...
     async def create_room(
-        self, name: str, *, invite: Sequence[str] = (), powers: Content | None = None, version: str | None = None
+        self,
+        name: str,
+        *,
+        invite: Sequence[str] = (),
+        powers: Mapping[UserId, int] | None = None,
+        version: str | None = None,
     ) -> RoomId: ...
     async def join(self, room: RoomId) -> None: ...
     async def leave(self, room: RoomId) -> None: ...
@@ -64,7 +69,12 @@ class OnFake:
         return self.user.id
 
     async def create_room(
-        self, name: str, *, invite: Sequence[str] = (), powers: Content | None = None, version: str | None = None
+        self,
+        name: str,
+        *,
+        invite: Sequence[str] = (),
+        powers: Mapping[UserId, int] | None = None,
+        version: str | None = None,
     ) -> RoomId:
         room = self.user.create_room(name, invite=invite, version=version)
         for user, level in (powers or {}).items():
@@ -110,9 +120,15 @@ class OnSynapse:
         return UserId(self.user.user_id)
 
     async def create_room(
-        self, name: str, *, invite: Sequence[str] = (), powers: Content | None = None, version: str | None = None
+        self,
+        name: str,
+        *,
+        invite: Sequence[str] = (),
+        powers: Mapping[UserId, int] | None = None,
+        version: str | None = None,
     ) -> RoomId:
-        return RoomId(await _told(self.user.create_room(name, invite=invite, powers=powers, version=version)))
+        levels = {str(user): level for user, level in (powers or {}).items()}
+        return RoomId(await _told(self.user.create_room(name, invite=invite, powers=levels, version=version)))
 
     async def join(self, room: RoomId) -> None:
         await _told(self.user.join(room))
