@@ -1,0 +1,225 @@
+"""A homeserver that fails, throttles and forgets: the session comes to what was asked all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from bot.errors import Permanent, RateLimited
+from bot.matrix.ids import RoomId
+from bot.matrix.ports import Blueprint
+from bot.testing.harness import Room, Talk, conversation, user_id
+from plugins.breakout.carry_out import ROOMS_AT_ONCE
+from plugins.breakout.domain.desired import MARKER
+from plugins.breakout.record import TYPE
+from tests.conversation.breakout import CLASS, PLAN, a_class, planned, started, under_way
+
+
+def everybody_once(talk: Talk) -> bool:
+    """Whether each of the class is invited into or joined to just one breakout room."""
+    rooms = [*talk.rooms_named("Red ·"), *talk.rooms_named("Green ·")]
+    places = Counter(name for room in rooms for name in room.joined | room.invited)
+    return places == Counter(CLASS)
+
+
+async def patience(talk: Talk) -> None:
+    """Enough time for what failed to be tried again and again, second by second."""
+    for seconds in (1, 2, 4, 8, 16, 32):
+        await talk.passes(seconds)
+
+
+def calls(talk: Talk, verb: str) -> int:
+    return sum(call[0] == verb for call in talk.homeserver.calls)
+
+
+@pytest.mark.parametrize("verb", ["create", "set_state", "invite", "remove", "leave", "send", "set_account_data"])
+@pytest.mark.parametrize("after_acting", [False, True])
+async def test_a_session_lives_through_failures_of_any_call(verb: str, after_acting: bool) -> None:
+    async with conversation() as talk:
+        talk.homeserver.fail(verb, times=3, after_acting=after_acting)
+        room = await started(talk)
+        await patience(talk)
+        assert everybody_once(talk)
+        red, green = talk.room_named("Red ·"), talk.room_named("Green ·")
+        assert len(talk.rooms_named("Red ·")) == len(talk.rooms_named("Green ·")) == 1
+        talk.user("bob").join(red.id)
+        await talk.settled()
+        talk.homeserver.fail(verb, times=3, after_acting=after_acting)
+        await room.says("@ann", "!breakout end now")
+        await patience(talk)
+        assert red.joined == green.joined == red.invited == green.invited == set()
+        talk.homeserver.fail(verb, times=3, after_acting=after_acting)
+        await room.says("@ann", "!breakout delete")
+        await room.says("@ann", "!breakout delete confirm")
+        await patience(talk)
+        assert red.raw.joined == green.raw.joined == set()
+        assert len(set(room.said)) == len(room.said)
+
+
+async def test_a_room_that_cannot_be_made_for_now_holds_up_no_other() -> None:
+    async with conversation() as talk:
+        await planned(talk)
+        talk.homeserver.fail("create", times=3, when=lambda plan, _key: plan.name.startswith("Red"))
+        await talk.rooms_named("Class 7b")[0].says("@ann", "!breakout start")
+        assert talk.room_named("Green ·").invited == {"dan", "eve"}
+        assert not talk.rooms_named("Red ·")
+        await patience(talk)
+        assert talk.room_named("Red ·").invited == {"bob", "cleo"}
+
+
+async def test_a_room_that_the_homeserver_refuses_is_told_once_and_holds_up_nothing() -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        no = Permanent(403, "M_FORBIDDEN", "You may not make rooms")
+        talk.homeserver.fail("create", no, times=1000, when=lambda plan, _key: plan.name.startswith("Red"))
+        await room.says("@ann", "!breakout start")
+        await talk.passes(timedelta(minutes=10))
+        assert talk.room_named("Green ·").invited == {"dan", "eve"}
+        assert sum("Red could not be made: You may not make rooms" in said for said in room.said) == 1
+        await room.says("@ann", "!breakout end now")
+        assert talk.room_named("Green ·").invited == set()
+        assert any("back here" in said for said in room.said)
+
+
+async def test_an_end_overtakes_a_start_that_is_throttled() -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        wait = RateLimited(timedelta(minutes=10))
+        talk.homeserver.fail("create", wait, when=lambda plan, _key: plan.name.startswith("Red"))
+        await room.says("@ann", "!breakout start")
+        await room.says("@ann", "!breakout end now")
+        green = talk.room_named("Green ·")
+        assert green.invited == set()
+        assert green.raw.power.events_default == 50
+        await talk.passes(timedelta(minutes=15))
+        assert not talk.rooms_named("Red ·")
+
+
+async def test_an_end_during_a_start_stops_it_between_two_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with conversation() as talk:
+        people = [f"p{number}" for number in range(12)]
+        room = await talk.main_room(moderators=["ann"], people=people)
+        await room.says("@ann", "!breakout setup 12")
+        create, ended, begun = talk.homeserver.create, asyncio.Event(), []
+
+        async def slow(plan: Blueprint, key: str) -> RoomId:
+            begun.append(key)
+            if len(begun) == 1:
+                talk.user("ann").say(room.id, "!breakout end now")
+                await talk.homeserver.taken_in()
+                await talk.app._caught_up()
+                ended.set()
+            await ended.wait()
+            return await create(plan, key)
+
+        monkeypatch.setattr(talk.homeserver, "create", slow)
+        await room.says("@ann", "!breakout start")
+        await patience(talk)
+        assert len(begun) <= ROOMS_AT_ONCE
+        assert not any(talk.server.room(made.id).joined - {talk.homeserver.me} for made in talk.rooms_named("Room "))
+        assert not any(made.invited for made in talk.rooms_named("Room "))
+        assert "back here" in "\n".join(room.said)
+
+
+async def test_a_lock_that_fails_lets_the_other_rooms_end() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red, green = talk.room_named("Red ·"), talk.room_named("Green ·")
+        talk.homeserver.fail("set_state", times=1000, when=lambda where, *_more: where == red.id)
+        await room.says("@ann", "!breakout end now")
+        assert green.joined == set()
+        assert any("back here" in said for said in room.said)
+        talk.homeserver.faults.clear()
+        await talk.passes(timedelta(minutes=2))
+        assert red.joined == set()
+        assert red.raw.power.events_default == 50
+
+
+async def test_a_twin_by_a_call_that_seemed_to_fail_is_closed() -> None:
+    async with conversation() as talk:
+        await started(talk)
+        red = talk.room_named("Red ·")
+        marker = red.raw.content(MARKER)
+        twin = talk.server.create(
+            talk.homeserver.me,
+            name="Red · Class 7b",
+            power=red.raw.content("m.room.power_levels"),
+            initial=[(MARKER, "", marker)],
+            invite=[user_id("bob")],
+        )
+        await talk.rooms_named("Class 7b")[0].says("@ann", "!breakout status")
+        await talk.joins(talk.rooms_named("Class 7b")[0], "fay")
+        assert talk.server.room(twin).joined == set()
+        assert talk.server.room(twin).membership(user_id("bob")) == "leave"
+        assert red.invited == {"bob", "cleo"}
+
+
+async def test_a_marker_that_others_put_somewhere_means_nothing() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        marker = dict(talk.room_named("Red ·").raw.content(MARKER))
+        talk.user("ann").set_state(room.id, MARKER, {**marker, "key": "of nobody"})
+        await talk.joins(room, "fay")
+        assert {"ann", *CLASS} <= room.joined
+        assert talk.homeserver.me in room.raw.joined
+
+
+async def test_a_message_that_cannot_be_fetched_for_now_holds_up_nothing() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        talk.homeserver.fail("event", times=3)
+        original = talk.user("ann").say(room.id, "Look at this")
+        await room.says("@ann", "!breakout broadcast", **{"m.relates_to": {"m.in_reply_to": {"event_id": original}}})
+        await room.says("@ann", "!breakout extend 5m")
+        await patience(talk)
+        red = talk.room_named("Red ·")
+        assert sum(event["content"].get("body") == "Look at this" for event in red.raw.messages) == 1
+
+
+async def test_who_is_invited_already_gets_no_second_invite() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        no = Permanent(403, "M_FORBIDDEN", "no")
+        talk.homeserver.fail("create", no, times=2)
+        await room.says("@ann", PLAN)
+        talk.homeserver.fail("invite", times=4, after_acting=True)
+        await room.says("@ann", "!breakout start")
+        await patience(talk)
+        assert everybody_once(talk)
+        for name in ("Red ·", "Green ·"):
+            raw = talk.room_named(name).raw
+            invites = [
+                event["state_key"]
+                for event in raw.events
+                if event["type"] == "m.room.member" and event["content"]["membership"] == "invite"
+            ]
+            assert len(invites) == len(set(invites))
+
+
+async def test_the_account_notes_which_rooms_are_ours_until_they_are_gone() -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        noted = await talk.homeserver.account_data(TYPE)
+        assert noted is not None
+        entry = noted["mains"][room.id]
+        assert entry["desk"] == talk.room_named("Moderators of").id
+        [rooms] = entry["sessions"].values()
+        assert rooms == {"1": talk.room_named("Red ·").id, "2": talk.room_named("Green ·").id}
+        await room.says("@ann", "!breakout delete")
+        await room.says("@ann", "!breakout delete confirm")
+        assert await talk.homeserver.account_data(TYPE) == {"mains": {}}
+
+
+async def test_nothing_is_asked_of_the_homeserver_where_nothing_is_to_do() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await talk.passes(30)
+        before = len(talk.homeserver.calls)
+        talk.user("bob").say(talk.room_named("Red ·").id, "Hello")
+        await talk.settled()
+        assert len(talk.homeserver.calls) == before
+        assert calls(talk, "create") == 3
+        assert Room(talk, room.id).joined >= set(CLASS)

@@ -1,0 +1,113 @@
+"""The process is killed between any two calls, and started again: nobody is lost, nothing is said or made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from bot.app import App, running
+from bot.loader import load
+from bot.schedule import ClockBell
+from bot.store.database import Database
+from bot.testing.clock import FakeClock
+from bot.testing.fake import FakeHomeserver, FakeServer
+from bot.testing.harness import Room, Talk
+from tests.conversation.breakout import CLASS, PLAN
+
+T = TypeVar("T")
+
+
+class Mortal(FakeHomeserver):
+    """Does not answer any more from a certain call on, which may have acted; what it remembers of keys is gone too."""
+
+    def __init__(self, server: FakeServer) -> None:
+        super().__init__(server)
+        self.left: int | None = None
+        """Calls until then; None: it lives."""
+        self.acts_last = False
+        self.died = asyncio.Event()
+
+    async def _call(self, verb: str, act: Callable[[], T], *arguments: Any) -> T:
+        if self.left is not None and verb not in ("sync", "state"):
+            self.left -= 1
+            if self.left == 0 and self.acts_last:
+                act()
+            if self.left <= 0:
+                self.died.set()
+                await asyncio.Event().wait()
+        return await super()._call(verb, act, *arguments)
+
+    def revive(self) -> None:
+        """It answers again, knowing nothing of the keys under which rooms were made."""
+        self.left = None
+        self._made.clear()
+
+
+@asynccontextmanager
+async def living(server: FakeServer, homeserver: FakeHomeserver, folder: Path) -> AsyncIterator[Talk]:
+    """One life of the process."""
+    clock = server.clock
+    assert isinstance(clock, FakeClock)
+    database = await Database.open(folder)
+    app = App(
+        account=homeserver, database=database, loaded=load({"breakout": None}), clock=clock, bell=ClockBell(clock)
+    )
+    try:
+        async with running(app):
+            yield Talk(server, homeserver, clock, app)
+    finally:
+        await database.close()
+
+
+async def settled_or_dead(talk: Talk, homeserver: Mortal) -> None:
+    """Wait until there is nothing left to do, or nobody left to do it."""
+    settled = asyncio.create_task(talk.settled())
+    died = asyncio.create_task(homeserver.died.wait())
+    await asyncio.wait({settled, died}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (settled, died):
+        task.cancel()
+    await asyncio.wait({settled, died})
+
+
+@pytest.mark.parametrize("acts_last", [False, True])
+@pytest.mark.parametrize("calls", [1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50])
+async def test_a_session_survives_a_kill_at_any_call(tmp_path: Path, calls: int, acts_last: bool) -> None:
+    clock = FakeClock()
+    server = FakeServer(clock)
+    homeserver = Mortal(server)
+    async with living(server, homeserver, tmp_path / "before") as talk:
+        main = await talk.main_room(moderators=["ann"], people=CLASS)
+        homeserver.left, homeserver.acts_last = calls, acts_last
+        for said in (PLAN, "!breakout start", "!breakout broadcast Hello", "!breakout end now"):
+            talk.user("ann").say(main.id, said)
+            await settled_or_dead(talk, homeserver)
+    homeserver.revive()
+    shutil.copytree(tmp_path / "before", tmp_path / "after")  # whatever the first life still holds open
+    async with living(server, homeserver, tmp_path / "after") as talk:
+        for seconds in (1, 2, 4, 8):
+            await talk.passes(seconds)
+        main = Room(talk, main.id)
+        for part in ("rooms are planned: Red and Green", "are closing now", "closing; everybody is back here"):
+            assert sum(part in said for said in main.said) == 1
+        check_nothing_twice(talk)
+        assert not any(room.joined | room.invited for room in talk.rooms_named(" · Class"))
+        await main.says("@ann", "!breakout start")
+        await talk.passes(5)
+        rooms = [*talk.rooms_named("Red ·"), *talk.rooms_named("Green ·")]
+        assert Counter(name for room in rooms for name in room.invited | room.joined) == Counter(CLASS)
+
+
+def check_nothing_twice(talk: Talk) -> None:
+    """No message twice in a room, and at most one room in use of each name."""
+    for room in talk.server.rooms.values():
+        assert len(set(Room(talk, room.id).said)) == len(Room(talk, room.id).said)
+    for part in ("Red ·", "Green ·", "Moderators of"):
+        used = [room for room in talk.rooms_named(part) if talk.homeserver.me in room.raw.joined]
+        assert len(used) <= 1
