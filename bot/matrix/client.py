@@ -37,7 +37,7 @@ class NioHomeserver:
         self._client, self._me = client, me
         self._limiter = Limiter(clock)
         self._version: str | None = None
-        self._versions: dict[RoomId, str] = {}
+        self._own_rooms: dict[RoomId, str | None] = {}
         self._repeatable_creation = True
 
     @classmethod
@@ -91,8 +91,8 @@ class NioHomeserver:
         urgency: Urgency = Urgency.LOCK,
     ) -> EventId:
         """Change the state of a room; Synapse makes no event where the content is the same."""
-        if type_ == "m.room.power_levels":
-            content = {**content, "users": self._users(content, await self._version_of(room))}
+        if type_ == "m.room.power_levels" and (version := await self._version_if_ours(room)):
+            content = {**content, "users": self._users(content, version)}
         where = path("rooms", room, "state", type_, state_key)
         return EventId((await self._act("PUT", where, content, room=room, urgency=urgency)).text("event_id"))
 
@@ -262,12 +262,15 @@ class NioHomeserver:
             self._version = _chosen_version(answer)
         return self._version
 
-    async def _version_of(self, room: RoomId) -> str:
-        """The version of a room in which we are; asked once a room and process."""
-        if room not in self._versions:
-            create = (await self._ask("GET", path("rooms", room, "state", "m.room.create", ""))).json
-            self._versions[room] = str(create.get("room_version", "1"))
-        return self._versions[room]
+    async def _version_if_ours(self, room: RoomId) -> str | None:
+        """The version of a room that we made, None for anybody else's; asked once a room and process."""
+        if room not in self._own_rooms:
+            # All of the state, since the content of the one event does not tell who sent it.
+            made = [
+                e for e in await self.state(room) if e.get("type") == "m.room.create" and e.get("sender") == self._me
+            ]
+            self._own_rooms[room] = str(made[0].get("content", {}).get("room_version", "1")) if made else None
+        return self._own_rooms[room]
 
     def _users(self, power: Content, version: str) -> Mapping[str, int]:
         """The levels of people, ours among them except where creators stand above all levels (version 12).

@@ -395,7 +395,7 @@ class FakeHomeserver:
     ) -> EventId:
         """Change the state of a room."""
         del urgency
-        if type_ == "m.room.power_levels":
+        if type_ == "m.room.power_levels" and self.server.room(room).creator == self._me:
             users = {user: level for user, level in content.get("users", {}).items() if user != self._me}
             is_infinite = self._me in self.server.room(room).power.creators
             content = {**content, "users": users if is_infinite else {**users, self._me: 100}}

@@ -159,6 +159,21 @@ async def test_the_bot_stays_above_when_it_sets_the_power_levels_anew(
     await world.bot.set_state(room, "m.room.name", {"name": "still mine"})
 
 
+@pytest.mark.parametrize("version", ["11", "12"])
+async def test_in_a_room_of_somebody_else_the_power_levels_are_set_as_they_are_given(
+    world: World, version: str
+) -> None:
+    ann, bob = await world.person("Ann"), await world.person("Bob")
+    hers = await ann.create_room("Hers", invite=[world.bot.me], version=version, powers={world.bot.me: 70})
+    await world.bot.join(hers)
+    levels = await world.content(hers, "m.room.power_levels")
+    events = {**levels["events"], "m.room.power_levels": 70}
+    await ann.set_state(hers, "m.room.power_levels", {**levels, "events": events})
+    wished = {**levels, "events": events, "users": {**levels["users"], bob.id: 50}}
+    await world.bot.set_state(hers, "m.room.power_levels", wished)
+    assert (await world.content(hers, "m.room.power_levels"))["users"] == wished["users"]
+
+
 async def test_the_creator_of_a_version_12_room_cannot_be_named_nor_removed(world: World) -> None:
     world.use_version("12")
     ann = await world.person("Ann")

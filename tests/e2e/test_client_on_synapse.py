@@ -170,6 +170,19 @@ async def test_sending_and_redacting_again_with_the_same_key_happen_once(
     assert (await account.event(room, first))["content"] == {}
 
 
+async def test_a_welcome_from_before_the_join_can_be_read_after_it(account: NioHomeserver, people: People) -> None:
+    ann = await people("Ann")
+    visible = InitialState("m.room.history_visibility", {"history_visibility": "invited"})
+    room = await account.create(replace(PLAN, state=(visible,)), new_key())
+    earlier = await account.send(room, "m.room.message", {"msgtype": "m.text", "body": "Earlier"}, new_key())
+    await account.invite(room, member(ann), "")
+    welcome = await account.send(room, "m.room.message", {"msgtype": "m.text", "body": "Welcome"}, new_key())
+    await ann.join(room)
+    read = {event["event_id"] for event in await ann.messages(room)}
+    assert welcome in read
+    assert earlier not in read
+
+
 async def test_the_same_state_again_is_no_event(account: NioHomeserver) -> None:
     room = await account.create(PLAN, new_key())
     first = await account.set_state(room, MARKER, {"n": 2}, "a/b")
