@@ -24,7 +24,7 @@ from bot.message.sentence import Catalogue
 from bot.plugin import Command
 
 catalogue = Catalogue()
-_say = catalogue.say
+say = catalogue.say
 
 _LONG = 60
 _HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -44,12 +44,12 @@ def example_of(command: Command, prefix: str) -> str:
 
 def skipped() -> Doc:
     """What those are told whose commands came while the bot was away for long."""
-    return doc(_say("I was away and skipped what was asked of me meanwhile. Please repeat it."))
+    return doc(say("I was away and skipped what was asked of me meanwhile. Please repeat it."))
 
 
 def broken(reference: str) -> Doc:
     """What is said of an unknown error; the log has the same reference."""
-    return doc(_say("Something broke. Reference {reference}", reference=reference))
+    return doc(say("Something broke. Reference {reference}", reference=reference))
 
 
 def explain(refusal: HostRefusal, prefix: str) -> Doc:
@@ -60,27 +60,27 @@ def explain(refusal: HostRefusal, prefix: str) -> Doc:
 def _sentence(refusal: HostRefusal, prefix: str) -> Para:
     match refusal:
         case NotPermitted(command):
-            return _say("Only a moderator can use `{command}`.", command=path_of(command, prefix))
+            return say("Only a moderator can use `{command}`.", command=path_of(command, prefix))
         case WrongPlace(command):
-            return _say(
+            return say(
                 "`{command}` does not work here, only in: {places}.",
                 command=path_of(command, prefix),
                 places=_list(sorted(command.where)),
             )
         case UnknownCommand(typed, None):
-            return _say("There is no command `{typed}`.", typed=prefix + _short(typed))
+            return say("There is no command `{typed}`.", typed=prefix + _short(typed))
         case UnknownCommand(typed, Command() as nearest):
-            return _say(
+            return say(
                 "There is no command `{typed}`. Did you mean `{nearest}`?",
                 typed=prefix + _short(typed),
                 nearest=example_of(nearest, prefix),
             )
         case TooMuch(typed):
-            return _say("I do not understand “{typed}” here: the command ends before it.", typed=_short(typed))
+            return say("I do not understand “{typed}” here: the command ends before it.", typed=_short(typed))
         case Missing(what, example):
             if not example:
-                return _say("Please say {what}, too.", what=what)
-            return _say("Please say {what}, too: `{example}`.", what=what, example=prefix + example)
+                return say("Please say {what}, too.", what=what)
+            return say("Please say {what}, too: `{example}`.", what=what, example=prefix + example)
         case _:
             return _argument(refusal)
 
@@ -92,28 +92,28 @@ def _argument(refusal: HostRefusal) -> Para:
         case UnknownPerson() | AmbiguousPerson():
             return _person(refusal)
         case BadNumber(typed, least, None):
-            return _say("“{typed}” is no number from {least} on.", typed=_short(typed), least=least)
+            return say("“{typed}” is no number from {least} on.", typed=_short(typed), least=least)
         case BadNumber(typed, least, int() as most):
-            return _say("“{typed}” is no number from {least} to {most}.", typed=_short(typed), least=least, most=most)
+            return say("“{typed}” is no number from {least} to {most}.", typed=_short(typed), least=least, most=most)
         case BadChoice(typed, options):
-            return _say("“{typed}” is none of these: {options}.", typed=_short(typed), options=_list(options))
+            return say("“{typed}” is none of these: {options}.", typed=_short(typed), options=_list(options))
         case _:
-            return _say("That does not work.")
+            return say("That does not work.")
 
 
 def _duration(refusal: BadDuration) -> Para:
     typed = _short(refusal.typed)
     match refusal.fault:
         case Fault.UNREADABLE:
-            return _say("“{typed}” is no length of time. `90s`, `20m` and `1h30m` are.", typed=typed)
+            return say("“{typed}” is no length of time. `90s`, `20m` and `1h30m` are.", typed=typed)
         case Fault.NOT_POSITIVE:
-            return _say("“{typed}” is too short. `90s`, `20m` and `1h30m` work.", typed=typed)
+            return say("“{typed}” is too short. `90s`, `20m` and `1h30m` work.", typed=typed)
         case Fault.TOO_LONG:
             most = _length(refusal.most or timedelta())
-            return _say("“{typed}” is too long: at most `{most}`.", typed=typed, most=most)
+            return say("“{typed}” is too long: at most `{most}`.", typed=typed, most=most)
         case Fault.TWO_READINGS:
             first, second = refusal.readings
-            return _say(
+            return say(
                 "“{typed}” can be read in two ways. Please type `{first}` or `{second}`.",
                 typed=typed,
                 first=first,
@@ -124,14 +124,14 @@ def _duration(refusal: BadDuration) -> Para:
 def _person(refusal: UnknownPerson | AmbiguousPerson) -> Para:
     typed, candidates = _short(refusal.typed), _list(refusal.candidates)
     if isinstance(refusal, AmbiguousPerson):
-        return _say(
+        return say(
             "Several people here are called “{typed}”. Please type the one that you mean: {candidates}.",
             typed=typed,
             candidates=candidates,
         )
     if candidates:
-        return _say("Nobody here is called “{typed}”. Did you mean: {candidates}?", typed=typed, candidates=candidates)
-    return _say("Nobody here is called “{typed}”. Please mention the person with `@`.", typed=typed)
+        return say("Nobody here is called “{typed}”. Did you mean: {candidates}?", typed=typed, candidates=candidates)
+    return say("Nobody here is called “{typed}”. Please mention the person with `@`.", typed=typed)
 
 
 def _length(time: timedelta) -> str:

@@ -86,13 +86,16 @@ class OutboxRows:
             )
             if not is_new:
                 return
-        await self._seed(key, name, room, doc.keycaps, urgency)
+        await self._seed(key, name, room, doc.keycaps)
 
-    async def _seed(self, key: str, about: str, room: RoomId, keycaps: Sequence[str], urgency: Urgency) -> None:
-        """Put the reactions that a message offers under it, each once."""
+    async def _seed(self, key: str, about: str, room: RoomId, keycaps: Sequence[str]) -> None:
+        """Put the reactions that a message offers under it, each once, and after all that is to be said.
+
+        On a throttled server each of them costs as much as a message, and each has a typed twin.
+        """
         for emoji in keycaps:
             content = {"m.relates_to": {"rel_type": "m.annotation", "key": emoji}}
-            await self._put(f"{key}:keycap:{emoji}", room, REACTION, content, urgency=urgency, about=about)
+            await self._put(f"{key}:keycap:{emoji}", room, REACTION, content, urgency=Urgency.CLEAN_UP, about=about)
 
     async def release(self, group: str) -> None:
         """Let the held messages of `group` go."""
@@ -125,7 +128,7 @@ class OutboxRows:
         rows = (await self._connection.execute(query.order_by(outbox.c.seq))).all()
         if not rows or rows[0].refused is not None:
             return
-        await self._seed(key, key, RoomId(rows[0].room), doc.keycaps, Urgency(rows[0].urgency))
+        await self._seed(key, key, RoomId(rows[0].room), doc.keycaps)
         waiting = [row for row in rows[1:] if _is_untried(row)]
         out = [row for row in rows if row not in waiting]
         content = render(replace(doc, keycaps=()))

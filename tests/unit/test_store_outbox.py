@@ -137,11 +137,11 @@ async def test_a_room_reads_what_is_due_by_urgency_and_then_as_it_was_said(rows:
                 assert bodies(sent) == [f"{n}" for _, n in sorted(due)]
 
 
-async def test_keycaps_follow_their_message_and_point_at_it(post: Post) -> None:
+async def test_keycaps_follow_all_that_is_to_be_said_and_point_at_their_message(post: Post) -> None:
     await post.outbox.say("board", ROOM, says("board", "1️⃣", "2️⃣"))
     await post.outbox.say("next", ROOM, says("next"))
-    board, one, two, after = await post.send_all()
-    assert [board.key, one.key, two.key, after.key] == ["board", "board:keycap:1️⃣", "board:keycap:2️⃣", "next"]
+    board, after, one, two = await post.send_all()
+    assert [board.key, after.key, one.key, two.key] == ["board", "next", "board:keycap:1️⃣", "board:keycap:2️⃣"]
     assert one.content["m.relates_to"] == {"rel_type": "m.annotation", "event_id": "$1", "key": "1️⃣"}
     assert two.content["m.relates_to"]["event_id"] == "$1"
 

@@ -1,0 +1,38 @@
+"""A session within the limits of a Synapse that nobody configured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.testing.pytest_plugin import People
+from bot.testing.synapse import Homeserver
+from tests.e2e.test_session_on_synapse import bot_on
+
+PATIENCE = 100.0
+
+
+@pytest.mark.timeout(240)
+async def test_a_session_works_and_an_answer_waits_for_one_token_at_most(
+    stock_homeserver: Homeserver, people: People, tmp_path: Path
+) -> None:
+    mia = await people("Mia", on=stock_homeserver)
+    guests = [await people(f"Guest {number}", on=stock_homeserver) for number in range(12)]
+    name = people.localpart("breakout")
+    async with bot_on(stock_homeserver, name, tmp_path, board_interval=3600) as bot:
+        main = await mia.create_room("Class 7b")
+        for guest in guests:
+            await mia.invite(main, guest.user_id)
+            await guest.join(main)
+            guest.listen()
+        await mia.invite(main, bot)
+        await mia.message("setup 4", main, PATIENCE)
+        await mia.say(main, "!breakout setup 4")
+        await mia.message("The start takes", main, PATIENCE)
+        await mia.say(main, "!breakout start")
+        await mia.message("are opening", main, PATIENCE)
+        await mia.say(main, "!breakout")
+        await mia.message("speaks to every room", main, 15)
+        rooms = [await guest.invited("Class 7b", PATIENCE) for guest in guests]
+        assert len({invite.room for invite in rooms}) == 4
