@@ -10,7 +10,7 @@ import pytest
 
 from bot.errors import Permanent, RateLimited
 from bot.matrix.ids import RoomId
-from bot.matrix.ports import Blueprint
+from bot.matrix.ports import Blueprint, Pace
 from bot.testing.harness import Room, Talk, conversation, user_id
 from plugins.breakout.carry_out import ROOMS_AT_ONCE
 from plugins.breakout.domain.desired import MARKER
@@ -223,3 +223,20 @@ async def test_nothing_is_asked_of_the_homeserver_where_nothing_is_to_do() -> No
         assert len(talk.homeserver.calls) == before
         assert calls(talk, "create") == 3
         assert Room(talk, room.id).joined >= set(CLASS)
+
+
+async def test_where_the_homeserver_throttles_the_closing_notice_begins_early_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with conversation() as talk:
+        monkeypatch.setattr(talk.homeserver, "pace", lambda: Pace(0.03, per_second=0.05, burst_left=0))
+        await under_way(talk, "!breakout start 10m")
+        red = talk.room_named("Red ·")
+        await talk.passes(timedelta(minutes=8, seconds=10))
+        before = len(red.said)
+        await talk.passes(30)  # 40 s for two rooms: the notice comes 100 s before the end
+        assert len(red.said) == before + 1
+        await talk.passes(60)
+        assert red.joined == {"bob", "cleo"}
+        await talk.passes(30)
+        assert red.joined == set()
