@@ -35,16 +35,13 @@ class Hall:
     via: tuple[str, ...]
     in_call: frozenset[str]
     bot: UserId
+    names: Mapping[str, str]
+    """What each person is called."""
 
     @property
     def moderators(self) -> frozenset[str]:
         """Who may give every command."""
         return frozenset(person.user for person in self.people if person.moderator)
-
-    @property
-    def names(self) -> Mapping[str, str]:
-        """What each person is called."""
-        return {person.user: person.name for person in self.people}
 
     def person(self, user: str) -> Person | None:
         """One of them; None for somebody who is not (any more) in the main room."""
@@ -79,7 +76,7 @@ async def look(unit: Unit, config: BreakoutConfig, me: UserId, main: RoomId) -> 
         for user, member in joined.items()
     )
     banned = frozenset(user for user, member in members.items() if member.membership == "ban")
-    return Hall(main, await unit.rooms.name(main), people, banned, _via(joined, me), in_call, me)
+    return Hall(main, await unit.rooms.name(main), people, banned, _via(joined, me), in_call, me, names)
 
 
 def is_ignored(user: str, config: BreakoutConfig) -> bool:
