@@ -39,9 +39,9 @@ def run(arguments: list[str]) -> int:
     plain = options.plain or not console.is_terminal
     try:
         return asyncio.run(_demo(options, console, plain=plain))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
-    except (SynapseMissing, SynapseFailed) as fault:
+    except (SynapseMissing, SynapseFailed, BotEnded) as fault:
         console.print(str(fault), style="red", markup=False)
         return 1
 
@@ -203,7 +203,8 @@ async def _stay(console: Console, there: Stage) -> None:
     others = [name for name in PARTICIPANTS if name != you]
     console.print(_how_to_join(there, you))
     async with _in_background(*(_accept_all(there.people[name]) for name in others)):
-        await there.bot.ended_by_itself()
+        with suppress(asyncio.CancelledError):  # Ctrl-C is how this is meant to end
+            await there.bot.ended_by_itself()
 
 
 async def _accept_all(user: RawUser) -> None:

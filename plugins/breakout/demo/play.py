@@ -30,7 +30,7 @@ HELLOS = ("Hello!", "Hi all", "The sea?", "I want to see mountains", "A museum, 
 TIMER = WARNING + 4
 """Seconds, so that the extension comes before the warning does."""
 
-TIMER_PER_KILL = 6
+TIMER_PER_KILL = 3
 """Seconds more for each time that the bot has to start again."""
 
 EXTENSION = 4
