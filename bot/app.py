@@ -21,7 +21,7 @@ from bot.matrix.events import Event, Invited, Item, Message, StateChange, SyncBa
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Homeserver, Limits
 from bot.matrix.sync import follow
-from bot.matrix.translate import state_rows, translate
+from bot.matrix.translate import echoes, state_rows, translate
 from bot.plugin import Host
 from bot.reconcile import Reconciler
 from bot.schedule import Bell, Schedule
@@ -29,6 +29,7 @@ from bot.sender import Sender
 from bot.store.database import Database
 from bot.store.inbox import Inbox
 from bot.store.migrate import migrate
+from bot.store.outbox import settle_echo
 from bot.store.roomstate import RoomStates
 from bot.unit import Transactions
 
@@ -134,6 +135,9 @@ class App:
                 await transaction.rooms.forget(room)
             await transaction.rooms.put([row._asdict() for row in state_rows(batch)])
             await inbox.accept(batch, events, transaction.now)
+            for transaction_id, event_id in echoes(batch, self._account.me):
+                for owner, key in await settle_echo(transaction.connection, transaction_id, event_id, transaction.now):
+                    transaction.wake(owner, key)
         for event in events:
             if isinstance(event, Invited):
                 self._answering.wake(Inbox.key_of(event))

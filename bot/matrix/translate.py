@@ -61,6 +61,16 @@ def translate(batch: SyncBatch, me: UserId) -> tuple[Item, ...]:
     return tuple(found)
 
 
+def echoes(batch: SyncBatch, me: UserId) -> Iterator[tuple[str, EventId]]:
+    """Our own events that came back, each with the transaction id under which this device sent it."""
+    for delta in batch.joined.values():
+        for raw in delta.timeline:
+            event = _mapping(raw)
+            key, event_id = _mapping(event.get("unsigned")).get("transaction_id"), _id(event.get("event_id"))
+            if event.get("sender") == me and isinstance(key, str) and event_id is not None:
+                yield key, event_id
+
+
 def state_rows(batch: SyncBatch) -> Iterator[StateRow]:
     """The state events of the rooms that we are in, in order: the last of each key counts."""
     for room, delta in batch.joined.items():

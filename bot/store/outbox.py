@@ -297,6 +297,19 @@ async def settle(
     return ((row.owner, row.wake),) if await _is_to_wake(connection, row.owner, row.group, row.wake) else ()
 
 
+async def settle_echo(
+    connection: AsyncConnection, transaction_id: str, event: EventId, now: datetime
+) -> Sequence[tuple[str, str]]:
+    """Note that a row is sent because sync brought it: a process that was killed could not note the answer.
+
+    People may have reacted to it meanwhile. Returns whom to wake, as `settle`.
+    """
+    owner, _, key = transaction_id.partition(":")
+    query = select(outbox.c.seq).where(outbox.c.owner == owner, outbox.c.key == key, outbox.c.settled_ms.is_(None))
+    seq = (await connection.execute(query)).scalar_one_or_none()
+    return () if seq is None else await settle(connection, seq, now, event)
+
+
 async def key_of(connection: AsyncConnection, event: EventId) -> tuple[str, str] | None:
     """Whose message an event is, and its key, whichever part of a long message it is."""
     query = select(outbox.c.owner, outbox.c.key).where(outbox.c.event_id == event, outbox.c.about.is_(None))

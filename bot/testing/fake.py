@@ -210,7 +210,8 @@ class FakeServer:
             return self._sent[by, room_id, key]
         if not room.power.can_send(by, type_):
             raise Permanent(403, "M_FORBIDDEN", "You don't have permission to post that to the room")
-        event = EventId(self._append(room, by, type_, content, None)["event_id"])
+        sent = self._append(room, by, type_, content, None, unsigned={"transaction_id": key})
+        event = EventId(sent["event_id"])
         self._sent[by, room_id, key] = event
         return event
 

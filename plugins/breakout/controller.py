@@ -11,7 +11,7 @@ import structlog
 
 from bot.errors import Permanent, Temporary
 from bot.matrix.events import RawEvent
-from bot.matrix.ids import EventId, RoomId, server_of
+from bot.matrix.ids import EventId, RoomId, UserId, server_of
 from bot.plugin import Host, Unit
 from plugins.breakout import announce
 from plugins.breakout.carry_out import CarryOut, Task
@@ -28,7 +28,7 @@ from plugins.breakout.domain.desired import (
     desk_wish,
     stray_wish,
 )
-from plugins.breakout.domain.model import Errand, Phase, Presence, Session, Settings
+from plugins.breakout.domain.model import Errand, Phase, Presence, Seat, Session, Settings
 from plugins.breakout.domain.moments import advance, next_moment
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.pauses import Pauses
@@ -208,6 +208,7 @@ class Controller:
 
     async def _seen(self, unit: Unit, hall: Hall, session: Session, ours: Ours) -> tuple[Session, list[Notice]]:
         """Note what is so already though the seats do not know it: an invite whose answer was lost, say."""
+        before = session
         session, notices = _found(session, ours)
         if session.phase is not Phase.RUNNING:
             return session, notices
@@ -215,6 +216,8 @@ class Controller:
             room_id = session.room(seat.room).room_id
             if seat.presence is not Presence.ASSIGNED or room_id is None or seat.user in session.passed:
                 continue
+            if before.room(seat.room).room_id is None:
+                session = await self._declined(unit, session, seat)
             there = await unit.rooms.content(RoomId(room_id), "m.room.member", seat.user) or {}
             if there.get("membership") in ("invite", "join"):
                 change = invited(session, seat.user, seat.room, now=unit.now, settings=self._settings)
@@ -234,6 +237,14 @@ class Controller:
                 )
                 session = _added(joined, notices)
         return session, notices
+
+    async def _declined(self, unit: Unit, session: Session, seat: Seat) -> Session:
+        """The session in which somebody has declined who did so before we knew of the room: it is adopted just now."""
+        room_id = session.room(seat.room).room_id
+        member = (await unit.rooms.members(RoomId(room_id or ""))).get(UserId(seat.user))
+        if member is None or member.membership != "leave" or member.sender != seat.user:
+            return session
+        return session.with_seats(replace(seat, presence=Presence.DECLINED))
 
     async def _adopt_desk(self, unit: Unit, desk: Desk | None, ours: Ours) -> Desk | None:
         if desk is None or desk.room is not None or (found := _with_key(ours, desk.creation_key)) is None:

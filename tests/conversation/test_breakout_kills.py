@@ -14,10 +14,11 @@ import pytest
 
 from bot.app import App, running
 from bot.loader import load
+from bot.matrix.ids import UserId
 from bot.schedule import ClockBell
 from bot.store.database import Database
 from bot.testing.clock import FakeClock
-from bot.testing.fake import FakeHomeserver, FakeServer
+from bot.testing.fake import FakeHomeserver, FakeServer, FakeUser
 from bot.testing.harness import Room, Talk
 from tests.conversation.breakout import CLASS, PLAN
 
@@ -32,9 +33,16 @@ class Mortal(FakeHomeserver):
         self.left: int | None = None
         """Calls until then; None: it lives."""
         self.acts_last = False
+        self.last_verb: str | None = None
         self.died = asyncio.Event()
 
+    def dies_at(self, verb: str) -> None:
+        """The next call of this verb acts, and is the last."""
+        self.last_verb = verb
+
     async def _call(self, verb: str, act: Callable[[], T], *arguments: Any) -> T:
+        if verb == self.last_verb:
+            self.left, self.acts_last = 1, True
         if self.left is not None and verb not in ("sync", "state"):
             self.left -= 1
             if self.left == 0 and self.acts_last:
@@ -46,7 +54,7 @@ class Mortal(FakeHomeserver):
 
     def revive(self) -> None:
         """It answers again, knowing nothing of the keys under which rooms were made."""
-        self.left = None
+        self.left = self.last_verb = None
         self._made.clear()
 
 
@@ -111,3 +119,42 @@ def check_nothing_twice(talk: Talk) -> None:
     for part in ("Red ·", "Green ·", "Moderators of"):
         used = [room for room in talk.rooms_named(part) if talk.homeserver.me in room.raw.joined]
         assert len(used) <= 1
+
+
+async def test_who_declined_while_we_were_dead_is_not_invited_again(tmp_path: Path) -> None:
+    server = FakeServer(FakeClock())
+    homeserver = Mortal(server)
+    async with living(server, homeserver, tmp_path / "before") as talk:
+        main = await talk.main_room(moderators=["ann"], people=CLASS)
+        await main.says("@ann", PLAN)
+        homeserver.dies_at("create")
+        talk.user("ann").say(main.id, "!breakout start")
+        await settled_or_dead(talk, homeserver)
+    room = next(
+        room for room in server.rooms.values() if room.members.get("@bob:test") == "invite" and room.id != main.id
+    )
+    server.leave(UserId("@bob:test"), room.id)
+    homeserver.revive()
+    shutil.copytree(tmp_path / "before", tmp_path / "after")
+    async with living(server, homeserver, tmp_path / "after") as talk:
+        await talk.passes(5)
+        assert "bob" not in Room(talk, room.id).invited
+        assert "Bob (declined)" in await Room(talk, main.id).says("@ann", "!breakout status")
+
+
+async def test_a_tap_on_a_message_counts_though_its_sending_was_not_noted(tmp_path: Path) -> None:
+    server = FakeServer(FakeClock())
+    homeserver = Mortal(server)
+    async with living(server, homeserver, tmp_path / "before") as talk:
+        main = await talk.main_room(moderators=["ann"], people=CLASS)
+        await main.says("@ann", PLAN)
+        homeserver.dies_at("send")
+        talk.user("ann").say(main.id, "!breakout delete")
+        await settled_or_dead(talk, homeserver)
+    question = next(e for e in server.rooms[main.id].messages if "Delete 2 rooms" in e["content"]["body"])
+    FakeUser(server, UserId("@ann:test")).react(main.id, question["event_id"], "✅")
+    homeserver.revive()
+    shutil.copytree(tmp_path / "before", tmp_path / "after")
+    async with living(server, homeserver, tmp_path / "after") as talk:
+        await talk.passes(5)
+        assert any("are being deleted" in said for said in Room(talk, main.id).said)
