@@ -41,8 +41,9 @@ def set_up(scene: Scene, told: SetUp, seconds: float) -> Doc:
         mode=mode_name(session.mode),
     )
     who = say(
-        "{participants} in the main room, {here} seem to be here, {seated} have a seat.",
-        participants=counted_people(told.participants),
+        "{members} in the main room, of whom {participants} take part; {here} seem to be here, {seated} have a seat.",
+        members=counted_people(told.members),
+        participants=told.participants,
         here=told.here,
         seated=told.seated,
     )
