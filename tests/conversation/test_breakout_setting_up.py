@@ -19,7 +19,7 @@ async def test_setup_says_what_is_planned_for_whom() -> None:
         room = await a_class(talk)
         answer = await room.says("@ann", "!breakout setup 2")
         assert "2 breakout rooms are planned: Room 1 and Room 2" in answer
-        assert "4 people" in answer
+        assert "5 people in the main room, of whom 4 take part" in answer
         assert "!breakout start 20m" in answer
 
 
