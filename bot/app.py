@@ -69,7 +69,8 @@ class App:
             alarms_changed=self._schedule.changed,
         )
         self._sender = Sender(account, self._transactions)
-        self._converging = Reconciler(self._converge, clock)
+        # The limiter bounds what is under way: a pass that waits for it must not keep another main room's lock back.
+        self._converging = Reconciler(self._converge, clock, most=1000)
         # All lanes at once: which request goes first is for the homeserver's limits to decide, answers before others.
         self._sending = Reconciler(self._sender.send, clock, most=1000)
         self._answering = Reconciler(self._answer_invite, clock)
@@ -151,7 +152,7 @@ class App:
         known = {room for room in batch.joined if await self._was_in(rooms, room)}
         events: list[Item] = []
         for event in translate(batch, self._account.me):
-            if isinstance(event, StateChange) and (event.room not in known or self._is_own_step(event)):
+            if isinstance(event, StateChange) and self._is_no_news(event, known):
                 continue
             if isinstance(event, Event) and event.event_id in came.get(event.room, ()):
                 continue
@@ -162,9 +163,11 @@ class App:
         member = await rooms.content(room, "m.room.member", self._account.me)
         return member is not None and member.get("membership") == "join"
 
-    def _is_own_step(self, event: StateChange) -> bool:
-        """What we did ourselves is known; only a room that we made may be news (its making seemed to fail)."""
-        return event.sender == self._account.me and event.type != "m.room.create"
+    def _is_no_news(self, event: StateChange, known: set[RoomId]) -> bool:
+        """What we did ourselves is known; only a room that we made may be news: its making seemed to fail."""
+        if event.sender == self._account.me:
+            return event.type != "m.room.create"
+        return event.room not in known
 
     async def _take_up(self) -> None:
         """After the first batch: go on with all that a former process left unfinished."""

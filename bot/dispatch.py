@@ -22,6 +22,7 @@ from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.ports import Urgency
 from bot.message.doc import Doc
 from bot.plugin import Call, Outcome, ReactionAdded, ReactionRemoved, Role, Standing, Tick, Unit
+from bot.store.database import STORE_FAILURES
 from bot.store.inbox import Inbox
 from bot.store.outbox import copies_of, key_of
 from bot.unit import Transaction, Transactions
@@ -47,6 +48,9 @@ class Running:
 
 class Dispatcher:
     """Works off the inbox, one event after another, each in one transaction with all that it causes."""
+
+    PAUSE_S = 5.0
+    """Between two tries while the store fails."""
 
     def __init__(self, running: Sequence[Running], registry: Registry, transactions: Transactions, prefix: str) -> None:
         self._running = {plugin.name: plugin for plugin in running}
@@ -77,8 +81,14 @@ class Dispatcher:
         while True:
             await self._news.wait()
             self._news.clear()
-            while await self._take_some():
-                pass
+            try:
+                while await self._take_some():
+                    pass
+            except Exception:
+                # The store fails for a while (a full disk, say): nothing is marked as done, so nothing is lost.
+                log.exception("the inbox could not be worked off")
+                await asyncio.sleep(self.PAUSE_S)
+                self._news.set()
             if not self._news.is_set():
                 self._rested.set()
 
@@ -95,6 +105,8 @@ class Dispatcher:
             async with self._transactions.open() as transaction:
                 await self._handle(transaction, event)
                 await Inbox(transaction.connection).done(event_id)
+        except STORE_FAILURES:
+            raise
         except Exception:
             log.exception("an event could not be handled", kind=type(event).__name__)
             async with self._transactions.open() as transaction:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import URL, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.errors import StoreError
@@ -19,6 +19,9 @@ from bot.errors import StoreError
 T = TypeVar("T")
 
 FILE = "bot.db"
+
+STORE_FAILURES = (SQLAlchemyError, OSError)
+"""What a store raises that cannot be read or written for now: a full disk, a lock that is held too long."""
 
 
 class Database:

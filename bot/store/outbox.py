@@ -131,11 +131,12 @@ class OutboxRows:
         await self._seed(key, key, RoomId(rows[0].room), doc.keycaps)
         waiting = [row for row in rows[1:] if _is_untried(row)]
         out = [row for row in rows if row not in waiting]
+        shown = [row for row in out if row.refused is None]
         content = render(replace(doc, keycaps=()))
         if _wording(rows[-1]) == _wording_of(content):
             return
         await self._connection.execute(delete(outbox).where(outbox.c.seq.in_([row.seq for row in waiting])))
-        if _wording(out[-1]) == _wording_of(content):
+        if _wording(shown[-1]) == _wording_of(content):
             return
         # An edit that takes the place of a waiting one goes when that would have gone, else a steady stream of
         # edits would put the next one off for ever.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import groupby
 
 import structlog
 
-from bot.errors import Permanent, Temporary
+from bot.errors import Permanent, RateLimited, Temporary
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Blueprint, InitialState, Urgency
 from bot.plugin import Host, Unit
@@ -78,16 +79,17 @@ class CarryOut:
         self._alone: set[str] = set()
         """Creation keys whose invitees let `createRoom` fail: these rooms are made without."""
 
-    async def stage(self, tasks: Sequence[Task], pauses: Pauses) -> None:
+    async def stage(self, tasks: Sequence[Task], pauses: Pauses, until: datetime | None = None) -> None:
         """Carry out the tasks of one stage, a room that fails for now making no other one wait.
 
-        Few rooms at a time: each is complete before the next one begins, so that some can begin early.
+        Few rooms at a time: each is complete before the next one begins, so that some can begin early. What is not
+        done at `until`, when time has something to say, is left for the next look.
         """
         gate = asyncio.Semaphore(ROOMS_AT_ONCE)
 
         async def go(of_room: Sequence[Task]) -> None:
             async with gate:
-                await self._room(of_room, pauses)
+                await self._room(of_room, pauses, until)
 
         rooms = groupby(sorted(tasks, key=lambda task: task.place), key=lambda task: task.place)
         results = await asyncio.gather(*(go(tuple(of_room)) for _, of_room in rooms), return_exceptions=True)
@@ -95,11 +97,11 @@ class CarryOut:
             if isinstance(error, BaseException):
                 raise error
 
-    async def _room(self, tasks: Sequence[Task], pauses: Pauses) -> None:
+    async def _room(self, tasks: Sequence[Task], pauses: Pauses, until: datetime | None) -> None:
         """One room's tasks in order; what succeeded is noted even where a later one fails."""
         place, stage = tasks[0].place, tasks[0].step.stage
         try:
-            await self._one_after_another(tasks)
+            await self._one_after_another(tasks, until)
         except OvertakenError:
             return
         except Temporary as error:
@@ -112,18 +114,31 @@ class CarryOut:
         else:
             pauses.succeeded(place, stage)
 
-    async def _one_after_another(self, tasks: Sequence[Task]) -> None:
+    async def _one_after_another(self, tasks: Sequence[Task], until: datetime | None) -> None:
+        """What concerns one person does not keep the others waiting: its failure is raised when they are through."""
         done: list[Outcome] = []
+        failure: Temporary | Permanent | None = None
         try:
             for task in tasks:
-                if await self._is_wanted(task):
-                    done.append(await self._carry_out(task))
+                if until is not None and self._host.clock.now() >= until:
+                    raise OvertakenError(task.session)
+                try:
+                    if await self._is_wanted(task):
+                        done.append(await self._carry_out(task))
+                except RateLimited:
+                    raise
+                except (Temporary, Permanent) as error:
+                    if not isinstance(task.step, Invite | Remove | Ban):
+                        raise
+                    failure = failure or error
                 if len(done) >= NOTED_AT_ONCE:
                     noted, done = done, []
                     await self._note(task, noted)
         finally:
             if done:
                 await self._note(tasks[0], done)
+        if failure is not None:
+            raise failure
 
     async def _is_wanted(self, task: Task) -> bool:
         """Whether the step still fits the session; raises `OvertakenError` where that is in another phase by now."""
@@ -295,19 +310,12 @@ class CarryOut:
         return Outcome(self._member(step.room_id, step.user, "invite").state, note)
 
     async def _take_out(self, step: Remove | Ban, call: Awaitable[None], membership: str) -> Outcome:
-        """Whom the homeserver does not let us remove (an admin of the room, say) stays; that is said in the log."""
-        try:
-            await call
-        except Permanent as refused:
-            log.warning("somebody could not be removed", room=step.room_id, why=refused.errcode)
+        await call
         return self._member(step.room_id, step.user, membership)
 
     async def _set_state(self, step: SetState) -> Outcome:
         room = RoomId(step.room_id)
-        try:
-            await self._host.homeserver.set_state(room, step.type, step.content, urgency=Urgency.LOCK)
-        except Permanent as refused:
-            log.warning("a room could not be changed", room=room, type=step.type, why=refused.errcode)
+        await self._host.homeserver.set_state(room, step.type, step.content, urgency=Urgency.LOCK)
         return Outcome(((room, step.type, "", dict(step.content), self._host.me),))
 
     async def _go(self, task: Task, step: Go) -> Outcome:

@@ -109,7 +109,7 @@ class Controller:
                 before = []
                 continue
             before = tasks
-            await self._carry_out.stage(tasks, pauses)
+            await self._carry_out.stage(tasks, pauses, work.again)
 
     async def _look(self, main: RoomId) -> Work:
         """Load, observe, note what was seen, let time pass, say what is to be said, save: one transaction."""
@@ -286,9 +286,8 @@ class Controller:
         steps = plan(wishes, Observed(seen, frozenset(told)), own_server=server_of(self._host.me))
         pauses = self._pauses[hall.id]
         unlocked = (step for step in steps if step.stage is Stage.LOCK)
-        if session.phase is Phase.ENDED and all(
-            pauses.has_failed((session.id, step.number), Stage.LOCK) for step in unlocked
-        ):
+        locked = all(pauses.has_failed((session.id, step.number), Stage.LOCK) for step in unlocked)
+        if session.phase is Phase.DELETED or (session.phase is Phase.ENDED and locked):
             await unit.outbox.release(announce.closing_group(session))
         return self._tasks(hall, session, steps)
 

@@ -22,6 +22,7 @@ from plugins.breakout.domain.changes import help as helping
 from plugins.breakout.domain.changes import people, seats, setup
 from plugins.breakout.domain.changes.observed import membership, room_lost
 from plugins.breakout.domain.changes.running import confirm, discard, end, extend, start
+from plugins.breakout.domain.desired import MARKER
 from plugins.breakout.domain.model import Phase, Presence, Session
 from plugins.breakout.domain.refusals import Refusal
 from plugins.breakout.keys import EXTENSION, Control, Offer, offer_of
@@ -38,6 +39,8 @@ chance = SystemRandom()
 async def state_changed(state: Plug, unit: Unit, event: StateChange) -> None:
     """Members and power of the main room and of its rooms; everything else is the reconciler's to see."""
     place = await place_of(unit, event.room)
+    if event.type == "m.room.create" and event.sender == state.host.me:
+        await _room_appeared(unit, event.room)
     it = await subject_of(state, unit, event.room, event.sender)
     if it.session is None and it.desk is None:
         return
@@ -49,6 +52,13 @@ async def state_changed(state: Plug, unit: Unit, event: StateChange) -> None:
     elif place.kind == BREAKOUT and event.type == "m.room.member":
         await _breakout_member(it, place, event)
     unit.wake(place.main)
+
+
+async def _room_appeared(unit: Unit, room: RoomId) -> None:
+    """A room that we made, perhaps by a call that seemed to fail: its main room looks at what to do with it."""
+    marker = await unit.rooms.content(room, MARKER) or {}
+    if isinstance(main := marker.get("main"), str):
+        unit.wake(main)
 
 
 async def _main_member(it: Subject, event: StateChange) -> None:

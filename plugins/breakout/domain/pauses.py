@@ -48,12 +48,13 @@ class Pauses:
     def until(self, place: Place, stage: Stage, now: datetime) -> datetime | None:
         """When the room may go on with this stage; None: now.
 
-        Earlier stages do not wait for later ones: the lock at the end comes though an invite cannot be made.
+        A failing lock keeps everything back, and the leaving waits for the removals; nothing else waits for another
+        stage: somebody is removed though somebody else cannot be invited.
         """
         waits = [
             pause.until
             for (other, paused), pause in self._pauses.items()
-            if other == place and paused <= stage and pause.until > now
+            if other == place and _keeps_back(paused, stage) and pause.until > now
         ]
         return max(waits, default=None)
 
@@ -61,3 +62,7 @@ class Pauses:
         """Forget all rooms but these, in which something is still to do."""
         kept = set(places)
         self._pauses = {key: pause for key, pause in self._pauses.items() if key[0] in kept}
+
+
+def _keeps_back(paused: Stage, stage: Stage) -> bool:
+    return paused is stage or paused is Stage.LOCK or (paused is Stage.REMOVE and stage is Stage.GO)

@@ -35,12 +35,22 @@ def test_the_homeserver_s_own_wait_counts() -> None:
     assert pauses.until(RED, Stage.MAKE, NOW + seconds(300)) is None
 
 
-def test_a_pause_holds_up_what_comes_after_it_in_the_same_room_only() -> None:
+def test_somebody_is_removed_though_somebody_else_cannot_be_invited() -> None:
     pauses = Pauses()
     pauses.failed(RED, Stage.MAKE, NOW)
-    assert pauses.until(RED, Stage.REMOVE, NOW) is not None
+    assert pauses.until(RED, Stage.MAKE, NOW) is not None
+    assert pauses.until(RED, Stage.REMOVE, NOW) is None
     assert pauses.until(RED, Stage.LOCK, NOW) is None
     assert pauses.until(GREEN, Stage.MAKE, NOW) is None
+
+
+def test_a_failing_lock_keeps_back_all_else_in_its_room_and_a_removal_the_leaving() -> None:
+    pauses = Pauses()
+    pauses.failed(RED, Stage.LOCK, NOW)
+    pauses.failed(GREEN, Stage.REMOVE, NOW)
+    assert pauses.until(RED, Stage.REMOVE, NOW) is not None
+    assert pauses.until(GREEN, Stage.GO, NOW) is not None
+    assert pauses.until(GREEN, Stage.LOCK, NOW) is None
 
 
 def test_a_room_in_which_nothing_is_left_to_do_is_forgotten() -> None:
