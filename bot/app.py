@@ -17,7 +17,7 @@ from bot.config import AccessConfig
 from bot.dispatch import Dispatcher, Running
 from bot.doorkeeper import Doorkeeper
 from bot.loader import Loaded
-from bot.matrix.events import Event, Invited, Item, Message, StateChange, SyncBatch
+from bot.matrix.events import Event, Invited, Item, Message, Reaction, StateChange, SyncBatch
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Homeserver, Limits
 from bot.matrix.sync import follow
@@ -36,7 +36,7 @@ from bot.unit import Transactions
 log = structlog.get_logger(__name__)
 
 TOO_OLD = timedelta(minutes=5)
-"""Commands older than this in the first batch after a gap are not carried out any more."""
+"""What was typed or tapped longer ago than this, in the first batch after a gap, is not carried out any more."""
 
 
 class Account(Homeserver, Limits, Protocol):
@@ -150,24 +150,23 @@ class App:
         """What of the batch is news: what was said before we came is history, and new rooms come with old state."""
         came = {room: _came_at(room, batch, self._account.me) for room in batch.joined}
         known = {room for room in batch.joined if await self._was_in(rooms, room)}
-        events: list[Item] = []
-        for event in translate(batch, self._account.me):
-            if isinstance(event, StateChange) and self._is_no_news(event, known):
-                continue
-            if isinstance(event, Event) and event.event_id in came.get(event.room, ()):
-                continue
-            events.append(_dated(event, batch.server_time) if first and batch.server_time else event)
-        return tuple(events)
+        return tuple(
+            _dated(event, batch.server_time) if first and batch.server_time else event
+            for event in translate(batch, self._account.me)
+            if self._is_news(event, known, came.get(event.room, frozenset()))
+        )
 
     async def _was_in(self, rooms: RoomStates, room: RoomId) -> bool:
         member = await rooms.content(room, "m.room.member", self._account.me)
         return member is not None and member.get("membership") == "join"
 
-    def _is_no_news(self, event: StateChange, known: set[RoomId]) -> bool:
+    def _is_news(self, event: Item, known: set[RoomId], before_us: frozenset[str]) -> bool:
         """What we did ourselves is known; only a room that we made may be news: its making seemed to fail."""
-        if event.sender == self._account.me:
-            return event.type != "m.room.create"
-        return event.room not in known
+        if isinstance(event, StateChange) and event.sender == self._account.me:
+            return event.type == "m.room.create"
+        if isinstance(event, StateChange) and event.room not in known:
+            return False
+        return not (isinstance(event, Event) and event.event_id in before_us)
 
     async def _take_up(self) -> None:
         """After the first batch: go on with all that a former process left unfinished."""
@@ -234,7 +233,7 @@ def _prev(unsigned: object) -> object:
 
 
 def _dated(event: Item, server_time: datetime) -> Item:
-    if isinstance(event, Message) and server_time - event.at > TOO_OLD:
+    if isinstance(event, Message | Reaction) and server_time - event.at > TOO_OLD:
         return replace(event, stale=True)
     return event
 

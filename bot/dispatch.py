@@ -15,7 +15,7 @@ from bot.commands.bind import bind
 from bot.commands.match import Matched, Registry, Unknown
 from bot.commands.read import line_of
 from bot.commands.refusals import HostRefusal, NotPermitted, UnknownCommand, WrongPlace
-from bot.commands.sentences import broken, explain, skipped
+from bot.commands.sentences import broken, explain, skipped, skipped_key
 from bot.loader import Loaded
 from bot.matrix.events import Departed, Message, Reaction, Redaction, StateChange, Unreadable
 from bot.matrix.ids import EventId, RoomId, UserId
@@ -158,7 +158,7 @@ class Dispatcher:
 
     async def _skip(self, transaction: Transaction, plugin: Running, message: Message) -> None:
         """Commands that were typed while the bot was away for long are answered by one sentence a room."""
-        key = f"skipped:{message.room}:{transaction.now:%Y%m%dT%H%M}"
+        key = skipped_key(message.room, transaction.now)
         await transaction.unit_of(plugin.name).outbox.say(key, message.room, skipped())
 
     async def _command(

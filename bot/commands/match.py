@@ -46,7 +46,7 @@ class Unknown:
         return " ".join((*self.path, *(word.text for word in self.line.words[:1])))
 
     def nearest(self, standing: Standing) -> Command | None:
-        """The command that was perhaps meant, of those that the asker may run where he is."""
+        """The command that was perhaps meant, of those that the asker may run in this place; else `help`."""
         known = {
             name: c for name, c in self.known.items() if not c.hidden and permitted(c, standing.role, standing.place)
         }
@@ -55,7 +55,7 @@ class Unknown:
             typed = " ".join(word.fold for word in self.line.words[:length])
             if close := get_close_matches(typed, known, 1):
                 return known[close[0]]
-        return None
+        return known.get("help")
 
 
 def permitted(command: Command, role: Role, place: str) -> bool:

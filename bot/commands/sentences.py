@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.commands.refusals import (
     AmbiguousPerson,
@@ -19,6 +19,7 @@ from bot.commands.refusals import (
     UnknownPerson,
     WrongPlace,
 )
+from bot.matrix.ids import RoomId
 from bot.message.doc import Doc, Para, doc
 from bot.message.sentence import Catalogue
 from bot.plugin import Command
@@ -47,6 +48,11 @@ def skipped() -> Doc:
     return doc(say("I was away and skipped what was asked of me meanwhile. Please repeat it."))
 
 
+def skipped_key(room: RoomId, now: datetime) -> str:
+    """Under which `skipped` is said: once a room, however much was skipped there."""
+    return f"skipped:{room}:{now:%Y%m%dT%H%M}"
+
+
 def broken(reference: str) -> Doc:
     """What is said of an unknown error; the log has the same reference."""
     return doc(say("Something broke. Reference {reference}", reference=reference))
@@ -69,6 +75,12 @@ def _sentence(refusal: HostRefusal, prefix: str) -> Para:
             )
         case UnknownCommand(typed, None):
             return say("There is no command `{typed}`.", typed=prefix + _short(typed))
+        case UnknownCommand(typed, Command(path=(*_, "help")) as lists):
+            return say(
+                "There is no command `{typed}`. `{help}` lists those that there are.",
+                typed=prefix + _short(typed),
+                help=example_of(lists, prefix),
+            )
         case UnknownCommand(typed, Command() as nearest):
             return say(
                 "There is no command `{typed}`. Did you mean `{nearest}`?",

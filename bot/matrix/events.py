@@ -43,6 +43,8 @@ class Reaction(Event):
 
     target: EventId
     key: str
+    stale: bool = False
+    """As of a message."""
 
 
 @dataclass(frozen=True, slots=True)

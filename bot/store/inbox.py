@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
+import structlog
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,6 +29,8 @@ from bot.matrix.events import (
 from bot.matrix.ids import EventId
 from bot.store.roomstate import RoomStates
 from bot.store.tables import inbox, sync_position
+
+log = structlog.get_logger(__name__)
 
 KEPT = timedelta(days=7)
 """How long handled events are remembered: a repeated one is known by its id, a redacted reaction by its content."""
@@ -98,10 +101,15 @@ class Inbox:
             .order_by(inbox.c.seq)
             .limit(most)
         )
-        return [
-            Row(EventId(row.event_id), _KINDS[row.kind].validate_python(row.event))
-            for row in await self._connection.execute(query)
-        ]
+        found, unreadable = [], False
+        for row in await self._connection.execute(query):
+            item = _read(row.kind, row.event)
+            if item is None:
+                unreadable = True
+                await self.done(row.event_id)
+            else:
+                found.append(Row(EventId(row.event_id), item))
+        return await self.pending(most) if unreadable and not found else found
 
     async def open_invites(self) -> Sequence[str]:
         """The keys of the invites that are not answered."""
@@ -116,4 +124,14 @@ class Inbox:
         """An event that came in within the last days; None for an unknown one."""
         query = select(inbox.c.kind, inbox.c.event).where(inbox.c.event_id == event_id)
         row = (await self._connection.execute(query)).one_or_none()
-        return None if row is None else _KINDS[row.kind].validate_python(row.event)
+        return None if row is None else _read(row.kind, row.event)
+
+
+def _read(kind: str, event: Any) -> Item | None:
+    """The event of a row; None for one that another version wrote and this one cannot read: it must stop nothing."""
+    try:
+        item: Item = _KINDS[kind].validate_python(event)
+    except (KeyError, ValidationError) as error:
+        log.error("an event in the store cannot be read", kind=kind, why=type(error).__name__)  # noqa: TRY400
+        return None
+    return item

@@ -318,6 +318,10 @@ class FakeUser:
         content = {"msgtype": "m.text", "body": body, **more}
         return self.server.send(self.id, room, "m.room.message", content, f"t{len(self.server.stream)}")
 
+    def send(self, room: str, type_: str, content: Content) -> EventId:
+        """Send an event of any type."""
+        return self.server.send(self.id, room, type_, content, f"t{len(self.server.stream)}")
+
     def react(self, room: str, target: str, key: str) -> EventId:
         """React."""
         content = {"m.relates_to": {"rel_type": "m.annotation", "event_id": target, "key": key}}

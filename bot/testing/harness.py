@@ -187,26 +187,40 @@ async def conversation(
     plugins: Mapping[str, dict[str, Any] | None] | None = None, *, allowed_inviters: Sequence[str] = ()
 ) -> AsyncIterator[Talk]:
     """A bot with these plugins (the breakout rooms, unless told otherwise) on a homeserver in memory."""
-    clock = FakeClock()
-    server = FakeServer(clock)
-    homeserver = FakeHomeserver(server)
+    server = FakeServer(FakeClock())
     with tempfile.TemporaryDirectory() as folder:
-        database = await Database.open(Path(folder))
-        app = App(
-            account=homeserver,
-            database=database,
-            loaded=load(plugins if plugins is not None else {"breakout": None}),
-            clock=clock,
-            access=AccessConfig(allowed_inviters=tuple(allowed_inviters)),
-            bell=ClockBell(clock),
-        )
-        try:
-            async with running(app):
-                talk = Talk(server, homeserver, clock, app)
-                await talk.settled()
-                yield talk
-        finally:
-            await database.close()
+        access = AccessConfig(allowed_inviters=tuple(allowed_inviters))
+        async with life(server, FakeHomeserver(server), Path(folder), plugins, access) as talk:
+            yield talk
+
+
+@asynccontextmanager
+async def life(
+    server: FakeServer,
+    homeserver: FakeHomeserver,
+    folder: Path,
+    plugins: Mapping[str, dict[str, Any] | None] | None = None,
+    access: AccessConfig | None = None,
+) -> AsyncIterator[Talk]:
+    """One life of the bot's process: between two of them on the same folder, it is down."""
+    clock = server.clock
+    assert isinstance(clock, FakeClock)
+    database = await Database.open(folder)
+    app = App(
+        account=homeserver,
+        database=database,
+        loaded=load(plugins if plugins is not None else {"breakout": None}),
+        clock=clock,
+        access=access or AccessConfig(),
+        bell=ClockBell(clock),
+    )
+    try:
+        async with running(app):
+            talk = Talk(server, homeserver, clock, app)
+            await talk.settled()
+            yield talk
+    finally:
+        await database.close()
 
 
 def _is_edit(event: Mapping[str, Any]) -> bool:

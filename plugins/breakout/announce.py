@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Pace, Urgency
 from bot.message.doc import Doc, Relayed
-from bot.plugin import Sent, Unit
+from bot.plugin import Unit
 from plugins.breakout import views
 from plugins.breakout.domain import notices as n
 from plugins.breakout.domain.estimate import invites_left
 from plugins.breakout.domain.model import Errand, Phase, Session
 from plugins.breakout.keys import Control
+from plugins.breakout.relaying import Copy, Words
 from plugins.breakout.scene import Scene
 
 FEW_INVITES = 20
@@ -62,7 +63,7 @@ def _is_ended(scene: Scene) -> bool:
 
 async def _say(unit: Unit, scene: Scene, room: RoomId, notice: n.Notice, **options: Any) -> None:
     if options.get("held"):
-        options |= {"group": closing_group(scene.plan), "wake": scene.hall.id}
+        options |= {"group": _closing_group(scene.plan, scene.plan.round), "wake": scene.hall.id}
     await unit.outbox.say(notice.key, room, views.said(notice, scene), **options)
 
 
@@ -92,9 +93,23 @@ async def _help(unit: Unit, scene: Scene, notice: n.HelpAsked) -> None:
 # --- the end
 
 
-def closing_group(session: Session) -> str:
-    """The outbox group of what is said when the rooms are locked, and held until then."""
-    return f"closed:{session.id}:{session.round}"
+async def let_closing_go(unit: Unit, session: Session, *, locked: bool) -> None:
+    """Say what is held until the rooms are locked, once they are, or once they never will be."""
+    if session.phase is Phase.DELETED or (session.phase is Phase.ENDED and locked):
+        await unit.outbox.release(_closing_group(session, session.round))
+    elif session.phase is Phase.RUNNING and session.round > 1:
+        # Started again before that: the rooms have never been closed, and only the main room is told of the end.
+        group = _closing_group(session, session.round - 1)
+        rooms = {room.room_id for room in session.rooms}
+        for held in await unit.outbox.group(group):
+            if held.room in rooms and not held.settled:
+                await unit.outbox.withdraw(held.key)
+        await unit.outbox.release(group)
+
+
+def _closing_group(session: Session, number: int) -> str:
+    """The outbox group of what is said at the end of a round."""
+    return f"closed:{session.id}:{number}"
 
 
 async def is_told_closed(unit: Unit, session: Session, number: int) -> bool:
@@ -196,22 +211,19 @@ async def send_text(unit: Unit, scene: Scene, errand: Errand, text: Relayed) -> 
         )
 
 
-async def send_copy(unit: Unit, scene: Scene, errand: Errand, type_: str, content: Mapping[str, Any]) -> None:
-    """Relay somebody's message to each room: as it is, pinging nobody, standing in no thread."""
+async def send_on(unit: Unit, scene: Scene, errand: Errand, found: Words | Copy) -> None:
+    """Put somebody's message into the outbox for each room."""
     assert errand.relays is not None  # noqa: S101 - asked only for errands that relay
-    copy = {key: value for key, value in content.items() if key != "m.relates_to"}
-    copy["m.mentions"] = {}
+    origin, group = EventId(errand.relays), errand_group(errand)
     for number, room in errand_rooms(scene.plan, errand):
-        key = n.Broadcast(scene.plan.id, errand.event, number).key
-        await unit.outbox.relay(
-            key,
-            room,
-            type_,
-            copy,
-            group=errand_group(errand),
-            wake=scene.hall.id,
-            origin=EventId(errand.relays),
-        )
+        key = n.Broadcast(scene.plan.id, errand.event, number).key + ":on"
+        if isinstance(found, Words):
+            said = views.passed_on(scene, errand.by, found.by, found.text)
+            await unit.outbox.say(key, room, said, group=group, wake=scene.hall.id, origin=origin)
+        else:
+            await unit.outbox.relay(
+                key, room, found.type, found.content, group=group, wake=scene.hall.id, origin=origin
+            )
 
 
 async def give_receipt(unit: Unit, scene: Scene, errand: Errand) -> bool:
@@ -221,34 +233,37 @@ async def give_receipt(unit: Unit, scene: Scene, errand: Errand) -> bool:
         return False
     numbers = {room: number for number, room in errand_rooms(scene.plan, errand)}
     reached = list(dict.fromkeys(numbers[copy.room] for copy in sent if copy.event and copy.room in numbers))
-    failed = [(numbers[copy.room], copy.refused or "") for copy in sent if _failed(copy) and copy.room in numbers]
+    failed = dict.fromkeys((numbers[copy.room], copy.refused) for copy in sent if copy.refused and copy.room in numbers)
     absent = [
         (seat.user, seat.room)
         for seat in scene.plan.seats.values()
         if seat.room in numbers.values() and seat.presence != "joined"
     ]
-    await _answer(unit, errand, views.receipt(scene, reached, failed, absent))
+    await _answer(unit, errand, views.receipt(scene, reached, list(failed), absent))
     return True
 
 
-async def cannot_relay(unit: Unit, scene: Scene, errand: Errand) -> None:
-    """Say that the message to relay cannot be had."""
-    await _answer(unit, errand, views.nothing_to_relay(scene))
+async def cannot_relay(unit: Unit, scene: Scene, errand: Errand) -> bool:
+    """Say that the message to relay cannot be had; False where that is all that there is to say of the errand."""
+    said_more = await has_text(unit, errand)
+    await _answer(unit, errand, views.nothing_to_relay(scene), key="unread" if said_more else "reply")
+    return said_more
 
 
-async def _answer(unit: Unit, errand: Errand, doc: Doc) -> None:
+async def has_text(unit: Unit, errand: Errand) -> bool:
+    """Whether words were typed besides the message to relay; they are on their way."""
+    return bool(await unit.outbox.group(errand_group(errand)))
+
+
+async def _answer(unit: Unit, errand: Errand, doc: Doc, key: str = "reply") -> None:
     await unit.outbox.say(
-        f"reply:{errand.event}",
+        f"{key}:{errand.event}",
         RoomId(errand.asked_in),
         doc,
         urgency=Urgency.ANSWER,
         reply_to=EventId(errand.event),
         thread=EventId(errand.thread) if errand.thread else None,
     )
-
-
-def _failed(copy: Sent) -> bool:
-    return copy.refused is not None
 
 
 async def ask_who_is_here(unit: Unit, scene: Scene, event: EventId) -> None:

@@ -243,7 +243,7 @@ class CarryOut:
 
     async def _make(self, task: Task, step: MakeRoom) -> Outcome:
         wish = step.wish
-        invite = () if wish.creation_key in self._alone else step.invite
+        invite = () if wish.creation_key in self._alone else await self._still_invited(task, step)
         blueprint = self._blueprint(wish, invite)
         try:
             room = await self._host.homeserver.create(blueprint, wish.creation_key)
@@ -276,6 +276,18 @@ class CarryOut:
             return Change(change.session, None, tuple(notices))
 
         return Outcome(tuple(state), note)
+
+    async def _still_invited(self, task: Task, step: MakeRoom) -> tuple[str, ...]:
+        """Whom to invite at the creation: somebody may have been moved, or have gone, since the step was planned."""
+        if task.session is None:
+            return step.invite
+        async with self._host.database.read() as connection:
+            session = await Sessions(connection).of_id(task.session)
+        return tuple(
+            user
+            for user in step.invite
+            if session is not None and is_wanted(Invite(step.number, step.stage, "", user, ""), session)
+        )
 
     def _blueprint(self, wish: RoomWish, invite: Sequence[str]) -> Blueprint:
         return Blueprint(

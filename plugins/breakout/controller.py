@@ -35,6 +35,7 @@ from plugins.breakout.domain.pauses import Pauses
 from plugins.breakout.domain.plan import Stage, Step, plan
 from plugins.breakout.observe import Hall, look, rooms_of, see
 from plugins.breakout.record import Record
+from plugins.breakout.relaying import to_relay
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Desk, Sessions
 from plugins.breakout.views import desk_texts, stray_texts, texts_of
@@ -169,10 +170,13 @@ class Controller:
         for errand in scene.plan.errands:
             if errand.relays is not None and errand.relays in self._fetched:
                 event = self._fetched.pop(errand.relays)
-                if event is None:
-                    await announce.cannot_relay(unit, scene, errand)
+                found = None if event is None else to_relay(event)
+                if event is not None and event.get("sender") == self._host.me and await announce.has_text(unit, errand):
+                    pass  # words in reply to what the bot said are an answer to it, and meant without it
+                elif found is not None:
+                    await announce.send_on(unit, scene, errand, found)
+                elif not await announce.cannot_relay(unit, scene, errand):
                     continue
-                await announce.send_copy(unit, scene, errand, str(event["type"]), event["content"])
                 left.append(replace(errand, relays=None))
             elif errand.relays is not None or not await announce.give_receipt(unit, scene, errand):
                 left.append(errand)
@@ -287,8 +291,7 @@ class Controller:
         pauses = self._pauses[hall.id]
         unlocked = (step for step in steps if step.stage is Stage.LOCK)
         locked = all(pauses.has_failed((session.id, step.number), Stage.LOCK) for step in unlocked)
-        if session.phase is Phase.DELETED or (session.phase is Phase.ENDED and locked):
-            await unit.outbox.release(announce.closing_group(session))
+        await announce.let_closing_go(unit, session, locked=locked)
         return self._tasks(hall, session, steps)
 
     async def _plan_desk(self, unit: Unit, hall: Hall, desk: Desk) -> list[Task]:

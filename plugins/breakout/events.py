@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.clock import to_ms
 from bot.commands.refusals import HostRefusal
+from bot.commands.sentences import skipped, skipped_key
 from bot.matrix.events import Departed, Message, Reaction, StateChange, Unreadable
 from bot.matrix.ids import RoomId
 from bot.matrix.ports import Urgency
@@ -203,6 +204,9 @@ async def _main_room_lost(unit: Unit, sessions: Sessions, main: str) -> None:
 
 # --- reactions
 
+_OF_THE_MOMENT = frozenset({Control.CONFIRM, Control.DESK_BOARD, Control.LATE})
+"""What is on offer here changes a running session for everybody: tapped before a downtime, it is not meant now."""
+
 
 @plugin.on(ReactionAdded)
 async def reacted(state: Plug, unit: Unit, event: ReactionAdded) -> None:
@@ -215,6 +219,9 @@ async def reacted(state: Plug, unit: Unit, event: ReactionAdded) -> None:
     role = await role_of(state, unit, it.place.main, reaction.sender)
     is_member = it.hall.person(reaction.sender) is not None
     if not is_member:
+        return
+    if reaction.stale and offer.control in _OF_THE_MOMENT:
+        await unit.outbox.say(skipped_key(reaction.room, unit.now), reaction.room, skipped())
         return
     try:
         await _tapped(it, offer, reaction, role)

@@ -176,7 +176,7 @@ async def test_a_message_that_cannot_be_fetched_for_now_holds_up_nothing() -> No
         await room.says("@ann", "!breakout extend 5m")
         await patience(talk)
         red = talk.room_named("Red ·")
-        assert sum(event["content"].get("body") == "Look at this" for event in red.raw.messages) == 1
+        assert sum("Look at this" in said for said in red.said) == 1
 
 
 async def test_who_is_invited_already_gets_no_second_invite() -> None:
@@ -240,3 +240,121 @@ async def test_where_the_homeserver_throttles_the_closing_notice_begins_early_en
         assert red.joined == {"bob", "cleo"}
         await talk.passes(30)
         assert red.joined == set()
+
+
+async def test_who_cannot_be_invited_for_now_keeps_nobody_waiting() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red = talk.room_named("Red ·")
+        await room.says("@ann", "!breakout end now")
+        await talk.passes(5)
+        talk.homeserver.fail("invite", times=1000, when=lambda _room, user, _reason: user == user_id("bob"))
+        await room.says("@ann", "!breakout start")
+        await talk.passes(5)
+        assert red.invited == {"cleo"}
+        talk.user("cleo").join(red.id)
+        await talk.settled()
+        talk.user("ann").ban(room.id, user_id("cleo"))
+        await talk.passes(5)
+        assert red.joined == set()
+
+
+async def test_a_lock_that_is_refused_is_tried_again() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red = talk.room_named("Red ·")
+        refusal = Permanent(403, "M_FORBIDDEN", "not now")
+        talk.homeserver.fail("set_state", refusal, times=1, when=lambda where, *_: where == red.id)
+        await room.says("@ann", "!breakout end now")
+        await talk.passes(90)
+        assert red.raw.power.events_default == 50
+        assert red.joined == set()
+
+
+async def test_the_main_room_is_told_of_the_end_though_the_rooms_are_deleted_before_they_are_locked() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        talk.homeserver.fail("set_state", RateLimited(timedelta(seconds=60)), times=4)
+        await room.says("@ann", "!breakout end now")
+        await room.says("@ann", "!breakout delete")
+        await room.says("@ann", "!breakout delete confirm")
+        await talk.passes(120)
+        assert sum("everybody is back here" in said and "closing;" in said for said in room.said) == 1
+
+
+async def test_time_has_its_say_while_a_long_start_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        create = talk.homeserver.create
+
+        async def slowly(blueprint: Blueprint, key: str) -> RoomId:
+            talk.clock.advance(timedelta(seconds=61))
+            return await create(blueprint, key)
+
+        monkeypatch.setattr(talk.homeserver, "create", slowly)
+        await room.says("@ann", "!breakout start 20m")
+        assert any("Breakout rooms are open until" in said for said in room.said)
+
+
+async def test_a_room_that_appears_after_the_end_is_closed() -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        made: list[Blueprint] = []
+
+        def late(blueprint: Blueprint, _key: str) -> bool:
+            made.append(blueprint)
+            return True
+
+        talk.homeserver.fail("create", times=50, when=late)
+        await room.says("@ann", "!breakout start")
+        await room.says("@ann", "!breakout end now")
+        blueprint = made[0]
+        initial = [(state.type, state.state_key, state.content) for state in blueprint.state]
+        there = talk.server.create(
+            talk.homeserver.me, name=blueprint.name, invite=blueprint.invite, power=blueprint.power, initial=initial
+        )
+        await talk.settled()
+        await talk.passes(90)
+        assert Room(talk, there).invited == set()
+
+
+async def test_rooms_that_are_opened_again_before_they_were_locked_are_not_told_that_they_closed() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red = talk.room_named("Red ·")
+        talk.homeserver.fail("set_state", RateLimited(timedelta(seconds=60)), times=4)
+        await room.says("@ann", "!breakout end now")
+        before = len(red.said)
+        await room.says("@ann", "!breakout start")
+        await talk.passes(120)
+        assert not any("closed" in said for said in red.said[before:])
+        assert sum("everybody is back here" in said for said in room.said) == 1
+        assert red.joined == {"bob", "cleo"}
+        await room.says("@ann", "!breakout end now")
+        await talk.passes(60)
+        assert red.joined == set()
+
+
+async def test_who_is_moved_before_the_turn_of_their_room_is_not_invited_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with conversation() as talk:
+        people = [f"p{number}" for number in range(1, 13)]
+        room = await talk.main_room(moderators=["ann"], people=people)
+        seats = "\n".join(f"{number}: @p{number}" for number in range(1, 13))
+        await room.says("@ann", f"!breakout setup 12 manual\n{seats}")
+        create, moved, begun = talk.homeserver.create, asyncio.Event(), []
+
+        async def slow(plan: Blueprint, key: str) -> RoomId:
+            begun.append(key)
+            if len(begun) == 1:
+                talk.user("ann").say(room.id, "!breakout assign @p12 1")
+                await talk.homeserver.taken_in()
+                await talk.app._caught_up()
+                moved.set()
+            await moved.wait()
+            return await create(plan, key)
+
+        monkeypatch.setattr(talk.homeserver, "create", slow)
+        await room.says("@ann", "!breakout start")
+        twelfth = talk.room_named("Room 12")
+        assert not any(event.get("state_key") == user_id("p12") for event in twelfth.raw.events)
+        assert talk.room_named("Room 1 ·").invited == {"p1", "p12"}

@@ -5,21 +5,16 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
-from bot.app import App, running
-from bot.loader import load
 from bot.matrix.ids import UserId
-from bot.schedule import ClockBell
-from bot.store.database import Database
 from bot.testing.clock import FakeClock
 from bot.testing.fake import FakeHomeserver, FakeServer, FakeUser
-from bot.testing.harness import Room, Talk
+from bot.testing.harness import Room, Talk, life
 from tests.conversation.breakout import CLASS, PLAN
 
 T = TypeVar("T")
@@ -58,22 +53,6 @@ class Mortal(FakeHomeserver):
         self._made.clear()
 
 
-@asynccontextmanager
-async def living(server: FakeServer, homeserver: FakeHomeserver, folder: Path) -> AsyncIterator[Talk]:
-    """One life of the process."""
-    clock = server.clock
-    assert isinstance(clock, FakeClock)
-    database = await Database.open(folder)
-    app = App(
-        account=homeserver, database=database, loaded=load({"breakout": None}), clock=clock, bell=ClockBell(clock)
-    )
-    try:
-        async with running(app):
-            yield Talk(server, homeserver, clock, app)
-    finally:
-        await database.close()
-
-
 async def settled_or_dead(talk: Talk, homeserver: Mortal) -> None:
     """Wait until there is nothing left to do, or nobody left to do it."""
     settled = asyncio.create_task(talk.settled())
@@ -90,7 +69,7 @@ async def test_a_session_survives_a_kill_at_any_call(tmp_path: Path, calls: int,
     clock = FakeClock()
     server = FakeServer(clock)
     homeserver = Mortal(server)
-    async with living(server, homeserver, tmp_path / "before") as talk:
+    async with life(server, homeserver, tmp_path / "before") as talk:
         main = await talk.main_room(moderators=["ann"], people=CLASS)
         homeserver.left, homeserver.acts_last = calls, acts_last
         for said in (PLAN, "!breakout start", "!breakout broadcast Hello", "!breakout end now"):
@@ -98,7 +77,7 @@ async def test_a_session_survives_a_kill_at_any_call(tmp_path: Path, calls: int,
             await settled_or_dead(talk, homeserver)
     homeserver.revive()
     shutil.copytree(tmp_path / "before", tmp_path / "after")  # whatever the first life still holds open
-    async with living(server, homeserver, tmp_path / "after") as talk:
+    async with life(server, homeserver, tmp_path / "after") as talk:
         for seconds in (1, 2, 4, 8):
             await talk.passes(seconds)
         main = Room(talk, main.id)
@@ -124,7 +103,7 @@ def check_nothing_twice(talk: Talk) -> None:
 async def test_who_declined_while_we_were_dead_is_not_invited_again(tmp_path: Path) -> None:
     server = FakeServer(FakeClock())
     homeserver = Mortal(server)
-    async with living(server, homeserver, tmp_path / "before") as talk:
+    async with life(server, homeserver, tmp_path / "before") as talk:
         main = await talk.main_room(moderators=["ann"], people=CLASS)
         await main.says("@ann", PLAN)
         homeserver.dies_at("create")
@@ -136,7 +115,7 @@ async def test_who_declined_while_we_were_dead_is_not_invited_again(tmp_path: Pa
     server.leave(UserId("@bob:test"), room.id)
     homeserver.revive()
     shutil.copytree(tmp_path / "before", tmp_path / "after")
-    async with living(server, homeserver, tmp_path / "after") as talk:
+    async with life(server, homeserver, tmp_path / "after") as talk:
         await talk.passes(5)
         assert "bob" not in Room(talk, room.id).invited
         assert "Bob (declined)" in await Room(talk, main.id).says("@ann", "!breakout status")
@@ -145,7 +124,7 @@ async def test_who_declined_while_we_were_dead_is_not_invited_again(tmp_path: Pa
 async def test_a_tap_on_a_message_counts_though_its_sending_was_not_noted(tmp_path: Path) -> None:
     server = FakeServer(FakeClock())
     homeserver = Mortal(server)
-    async with living(server, homeserver, tmp_path / "before") as talk:
+    async with life(server, homeserver, tmp_path / "before") as talk:
         main = await talk.main_room(moderators=["ann"], people=CLASS)
         await main.says("@ann", PLAN)
         homeserver.dies_at("send")
@@ -155,6 +134,6 @@ async def test_a_tap_on_a_message_counts_though_its_sending_was_not_noted(tmp_pa
     FakeUser(server, UserId("@ann:test")).react(main.id, question["event_id"], "✅")
     homeserver.revive()
     shutil.copytree(tmp_path / "before", tmp_path / "after")
-    async with living(server, homeserver, tmp_path / "after") as talk:
+    async with life(server, homeserver, tmp_path / "after") as talk:
         await talk.passes(5)
         assert any("are being deleted" in said for said in Room(talk, main.id).said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.testing.harness import Room, conversation
+from bot.testing.harness import Room, Talk, conversation
 from tests.conversation.breakout import at_the_desk, planned, under_way
 
 
@@ -68,6 +68,74 @@ async def test_a_reply_relays_the_message_that_it_answers() -> None:
             assert said["msgtype"] == "m.image"
             assert said["m.mentions"] == {}
             assert "m.relates_to" not in said
+
+
+async def relay(talk: Talk, room: Room, event: str, words: str = "") -> str:
+    """Ann broadcasts in reply to an event; returns what the bot answers."""
+    relation = {"m.in_reply_to": {"event_id": event}}
+    return await room.says("@ann", f"!breakout broadcast {words}", **{"m.relates_to": relation})
+
+
+async def test_relayed_words_carry_the_name_of_who_wrote_them() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red = talk.room_named("Red")
+        html = {"format": "org.matrix.custom.html", "formatted_body": "read <b>this</b>"}
+        await relay(talk, room, talk.user("ann").say(room.id, "read this", **html))
+        assert "Ann" in red.said[-1]
+        assert "passed on" not in red.said[-1]
+        assert "<b>this</b>" in newest(red)["formatted_body"]
+        assert newest(red)["m.mentions"] == {"room": True}
+        await relay(talk, room, talk.user("bob").say(room.id, "my idea"))
+        assert "Bob" in red.said[-1]
+        assert "passed on by Ann: my idea" in red.said[-1]
+
+
+async def test_words_and_the_message_that_they_answer_both_go_out() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        original = talk.user("ann").say(room.id, "chart.png", msgtype="m.image", url="mxc://test/abc")
+        receipt = await relay(talk, room, original, "Look at this")
+        assert receipt.count("Red") == 1
+        for color in ("Red", "Green"):
+            assert "Look at this" in talk.room_named(color).said[-2]
+            assert newest(talk.room_named(color))["url"] == "mxc://test/abc"
+
+
+async def test_an_answer_to_the_bot_does_not_relay_the_bot() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await relay(talk, room, room.message("Breakout rooms are open")["event_id"], "Well begun")
+        assert "Well begun" in talk.room_named("Red").said[-1]
+        assert not any("Breakout rooms are open" in said for said in talk.room_named("Red").said)
+
+
+async def test_a_poll_is_relayed_as_it_is() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        poll = {"m.poll": {"question": {"m.text": [{"body": "Lunch?"}]}}, "m.text": [{"body": "Lunch?"}]}
+        original = talk.user("ann").send(room.id, "m.poll.start", poll)
+        await relay(talk, room, original)
+        copies = [e for e in talk.room_named("Red").raw.events if e["type"] == "m.poll.start"]
+        assert [copy["content"]["m.poll"] for copy in copies] == [poll["m.poll"]]
+
+
+async def test_what_nobody_could_read_is_not_relayed() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red = talk.room_named("Red")
+        before = len(red.raw.events)
+        redacted = talk.user("bob").say(room.id, "oh no")
+        talk.user("bob").redact(room.id, redacted)
+        encrypted = talk.user("bob").send(room.id, "m.room.encrypted", {"algorithm": "m.megolm.v1.aes-sha2"})
+        state = next(e["event_id"] for e in room.raw.events if e["type"] == "m.room.power_levels")
+        for event in (redacted, encrypted, state):
+            assert "I cannot read that message" in await relay(talk, room, event)
+        assert len(red.raw.events) == before
+        answer = await relay(talk, room, redacted, "See above")
+        assert "I cannot read that message" in answer
+        assert "Said in" in answer
+        assert "See above" in red.said[-1]
 
 
 async def test_redacting_the_original_redacts_the_copies() -> None:

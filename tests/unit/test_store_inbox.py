@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.matrix.events import (
@@ -26,6 +27,7 @@ from bot.matrix.ids import EventId, RoomId, UserId
 from bot.store.database import Database
 from bot.store.inbox import _KINDS, KEPT, Inbox
 from bot.store.roomstate import RoomStates
+from bot.store.tables import inbox as table
 from tests.unit.store import open_store
 
 NOW = datetime(2026, 11, 23, 14, 0, 0, 123456, tzinfo=UTC)
@@ -91,6 +93,16 @@ def state(type_: str, key: str = "", sender: str = ANN, room: str = ROOM, **cont
 async def test_every_kind_of_event_comes_out_as_it_went_in_and_in_order(inbox: Inbox) -> None:
     await inbox.accept(BATCH, EVENTS, NOW)
     assert [row.event for row in await inbox.pending()] == EVENTS
+
+
+async def test_an_event_that_cannot_be_read_any_more_stops_nothing(inbox: Inbox, connection: AsyncConnection) -> None:
+    await inbox.accept(BATCH, [message(number) for number in range(4)], NOW)
+    await connection.execute(update(table).where(table.c.event_id == "$0").values(kind="Unheard"))
+    await connection.execute(update(table).where(table.c.event_id == "$1").values(event={"body": 1}))
+    assert await inbox.event("$0") is None
+    assert [row.event_id for row in await inbox.pending(most=1)] == ["$2"]
+    await inbox.done("$2")
+    assert [row.event_id for row in await inbox.pending(most=1)] == ["$3"]
 
 
 json = st.recursive(

@@ -60,7 +60,7 @@ async def _send(call: Call[Plug], number: int | None, text: Relayed, example: st
         asked_in=message.room,
         thread=message.thread,
         number=number,
-        relays=None if text.plain else message.reply_to,
+        relays=message.reply_to if number is None or not text.plain else None,
     )
     session = replace(change.session, errands=(*change.session.errands, errand))
     with_errand: Any = replace(change, session=session, notices=())

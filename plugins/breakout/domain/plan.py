@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from plugins.breakout.domain.desired import DESK, Content, Observed, RoomWish, SeenRoom
-from plugins.breakout.domain.model import Presence, Session
+from plugins.breakout.domain.model import Phase, Presence, Session
 
 MOST_AT_CREATION = 10
 """Synapse refuses more invites in one `createRoom`."""
@@ -114,8 +114,15 @@ def is_wanted(step: Step, session: Session) -> bool:
             seat = session.seats.get(user)
             waits = seat is not None and seat.room == number and seat.presence is Presence.ASSIGNED
             return (waits and user not in session.passed) or (user, number) in session.guests
+        case Remove(number, _, _, user):
+            seat = session.seats.get(user)
+            return seat is None or seat.room != number or user in session.passed or not _lets_in(session, number)
         case _:
             return True
+
+
+def _lets_in(session: Session, number: int) -> bool:
+    return session.phase in (Phase.RUNNING, Phase.CLOSING) and not session.room(number).removed
 
 
 def _of_room(wish: RoomWish, observed: Observed, own_server: str) -> Iterator[Step]:

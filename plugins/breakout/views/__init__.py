@@ -36,7 +36,15 @@ from plugins.breakout.views.outcomes import (
 )
 from plugins.breakout.views.refusals import explain
 from plugins.breakout.views.rooms import desk_texts, stray_texts, texts_of
-from plugins.breakout.views.said import broadcast, desk_welcome, not_made, said, still_waiting, unreachable
+from plugins.breakout.views.said import (
+    broadcast,
+    desk_welcome,
+    not_made,
+    passed_on,
+    said,
+    still_waiting,
+    unreachable,
+)
 from plugins.breakout.views.said import help_asked as help_asked_notice
 from plugins.breakout.views.words import catalogue, say
 
@@ -63,6 +71,7 @@ __all__ = [
     "next_step",
     "not_made",
     "nothing_to_relay",
+    "passed_on",
     "progress",
     "queue",
     "receipt",

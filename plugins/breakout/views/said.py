@@ -270,6 +270,14 @@ def broadcast(scene: Scene, by: str, text: Relayed) -> Doc:
     return doc(say("**{who}**: {text}", who=scene.name(by), text=text)).aloud(room=True)
 
 
+def passed_on(scene: Scene, by: str, author: str, text: Relayed) -> Doc:
+    """Somebody's message that a moderator passes on to the rooms; it pings them as a text of the moderator does."""
+    if author == by:
+        return broadcast(scene, by, text)
+    passed = say("**{author}**, passed on by {who}: {text}", author=scene.name(author), who=scene.name(by), text=text)
+    return doc(passed).aloud(room=True)
+
+
 def desk_welcome(scene: Scene) -> Doc:
     """The first message at the desk."""
     return doc(

@@ -1,0 +1,83 @@
+"""What of somebody's message can be said again in other rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.clock import from_ms
+from bot.commands.read import line_of
+from bot.matrix.events import Message, RawEvent
+from bot.matrix.ids import EventId, RoomId, UserId
+from bot.message.doc import Relayed
+
+_WORDS = ("m.text", "m.notice", "m.emote")
+_SHOWN = ("m.sticker", "m.poll.start", "org.matrix.msc3381.poll.start")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Somebody's own words, said again with the name of who wrote them."""
+
+    by: UserId
+    text: Relayed
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """An image, a file, a poll: sent again as it is, pinging nobody, standing in no thread."""
+
+    type: str
+    content: Mapping[str, Any]
+
+
+def to_relay(event: RawEvent) -> Words | Copy | None:
+    """What to say of `event`, as it reads since its last edit; None where there is nothing that others could read.
+
+    A redacted message is empty, an encrypted one cannot be read here, and a state event is no message.
+    """
+    type_, content = event.get("type"), _latest(event)
+    if not content or "state_key" in event:
+        return None
+    if type_ in _SHOWN:
+        return _copy(str(type_), content)
+    msgtype, body = content.get("msgtype"), content.get("body")
+    if type_ != "m.room.message" or not (isinstance(msgtype, str) and isinstance(body, str)):
+        return None
+    if msgtype not in _WORDS:
+        return _copy(type_, content)
+    sender = UserId(str(event.get("sender")))
+    text = _words(sender, msgtype, body, content)
+    return Words(sender, text) if text.plain.strip() else None
+
+
+def _latest(event: RawEvent) -> Mapping[str, Any]:
+    """The content, or what its last edit replaces it by (client-server API, "Server-side aggregation of m.replace")."""
+    content = event.get("content")
+    relations = event.get("unsigned", {}).get("m.relations", {})
+    edit = relations.get("m.replace", {}).get("content", {}).get("m.new_content")
+    found = edit if isinstance(edit, Mapping) else content
+    return found if isinstance(found, Mapping) else {}
+
+
+def _copy(type_: str, content: Mapping[str, Any]) -> Copy:
+    kept = {key: value for key, value in content.items() if key != "m.relates_to"}
+    return Copy(type_, {**kept, "m.mentions": {}})
+
+
+def _words(sender: UserId, msgtype: str, body: str, content: Mapping[str, Any]) -> Relayed:
+    html = content.get("formatted_body") if content.get("format") == "org.matrix.custom.html" else None
+    is_reply = "m.in_reply_to" in (content.get("m.relates_to") or {})
+    message = Message(
+        EventId(""),
+        RoomId(""),
+        sender,
+        from_ms(0),
+        msgtype,
+        body,
+        html if isinstance(html, str) else None,
+        reply_to=EventId("") if is_reply else None,
+    )
+    line = line_of(message)
+    return Relayed(line.text, line.html)
