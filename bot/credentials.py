@@ -29,7 +29,10 @@ async def credentials(config: HomeserverConfig, folder: Path) -> Credentials:
     url = str(config.url).rstrip("/")
     if config.access_token is not None:
         token = config.access_token.get_secret_value()
-        user, device = await whoami(url, token)
+        try:
+            user, device = await whoami(url, token)
+        except Permanent as refused:
+            raise ConfigError(f"The homeserver refuses homeserver.access_token: {refused.message}") from None
         if user != config.user_id:
             raise ConfigError(f"homeserver.access_token belongs to {user}, not to homeserver.user_id {config.user_id}")
         return Credentials(user, device, token)

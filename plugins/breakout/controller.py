@@ -29,7 +29,7 @@ from plugins.breakout.domain.desired import (
     stray_wish,
 )
 from plugins.breakout.domain.model import Errand, Phase, Presence, Seat, Session, Settings
-from plugins.breakout.domain.moments import advance, next_moment
+from plugins.breakout.domain.moments import advance, board_moment, next_moment
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.pauses import Pauses
 from plugins.breakout.domain.plan import Stage, Step, plan
@@ -130,7 +130,8 @@ class Controller:
         current = await sessions.get(main)
         if current is not None:
             current = await self._passed(unit, hall, desk, current, ours)
-            again = next_moment(current, self._paced(current))
+            moments = (next_moment(current, self._paced(current)), board_moment(current, unit.now))
+            again = min((moment for moment in moments if moment), default=None)
             tasks += await self._plan(unit, hall, desk, current)
         former = [
             await self._adopted(unit, session, ours)

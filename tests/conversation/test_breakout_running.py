@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from bot.testing.harness import conversation
@@ -332,3 +334,13 @@ async def test_after_the_end_what_needs_open_rooms_says_how_to_open_them(typed: 
         room = await under_way(talk)
         await room.says("@ann", "!breakout end now")
         assert "!breakout start" in await room.says("@ann", typed)
+
+
+async def test_the_time_left_on_the_board_stays_true() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk, "!breakout start 20m")
+        await talk.passes(10)
+        assert any("about 20 minutes left" in said for said in room.said)
+        await talk.passes(timedelta(minutes=15, seconds=30))
+        assert any("about 5 minutes left" in said for said in room.said)
+        assert not any("about 20 minutes left" in said for said in room.said)

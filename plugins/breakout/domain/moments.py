@@ -31,6 +31,7 @@ from plugins.breakout.domain.notices import (
 )
 
 ACTIVE = (Phase.RUNNING, Phase.CLOSING)
+_MINUTE, _FIVE = timedelta(minutes=1), 5
 Step = tuple[Session, tuple[Notice, ...]]
 
 
@@ -46,6 +47,21 @@ def advance(session: Session, *, now: datetime, settings: Settings) -> Change[No
 def next_moment(session: Session, settings: Settings) -> datetime | None:
     """When `advance` has something to do next; None: nothing until something else happens."""
     return min(_moments(session, settings), default=None)
+
+
+def rough_left(left: timedelta) -> timedelta:
+    """The time left as a board says it, which nobody rewrites each second: in fives, the last five minutes in ones."""
+    minutes = max(1, -(-left // _MINUTE))
+    return _MINUTE * (minutes if minutes <= _FIVE else -(-minutes // _FIVE) * _FIVE)
+
+
+def board_moment(session: Session, now: datetime) -> datetime | None:
+    """When the time left on the board is not true any more."""
+    if session.phase is not Phase.RUNNING or session.ends_at is None or session.ends_at <= now:
+        return None
+    shown = rough_left(session.ends_at - now)
+    later = shown - _MINUTE * (1 if shown <= _MINUTE * _FIVE else _FIVE)
+    return session.ends_at - later if later else None
 
 
 def _moments(session: Session, settings: Settings) -> Iterator[datetime]:

@@ -9,6 +9,7 @@ from bot.plugin import Role
 from plugins.breakout.domain.changes import people as rules
 from plugins.breakout.domain.changes.help import HelpTold
 from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat
+from plugins.breakout.domain.moments import rough_left
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.words import MOST_NAMES, counted_people, length, listed, people, say, say_n, text
 
@@ -62,9 +63,10 @@ def _head(scene: Scene) -> Para:
         case Phase.SET_UP:
             return say("**Breakout rooms are planned.** Nobody is invited yet.")
         case Phase.RUNNING if session.ends_at:
-            left = length(session.ends_at - scene.now) if session.ends_at > scene.now else text("a moment")
             return say(
-                "**Breakout rooms are open** until {end} ({left} left).", end=scene.clock(session.ends_at), left=left
+                "**Breakout rooms are open** until {end} (about {left} left).",
+                end=scene.clock(session.ends_at),
+                left=length(rough_left(session.ends_at - scene.now)),
             )
         case Phase.RUNNING:
             return say("**Breakout rooms are open.**")

@@ -11,7 +11,7 @@ from plugins.breakout.domain.changes import help as help_changes
 from plugins.breakout.domain.changes import observed, running
 from plugins.breakout.domain.changes.setup import Layout
 from plugins.breakout.domain.model import Phase, Presence, Session, Settings
-from plugins.breakout.domain.moments import advance, next_moment
+from plugins.breakout.domain.moments import advance, board_moment, next_moment, rough_left
 from plugins.breakout.domain.notices import (
     ClockBegan,
     ClosingNotice,
@@ -242,3 +242,23 @@ def test_a_welcome_is_said_when_the_room_exists_and_once_more_where_it_was_made_
     assert {seat.invite_count for seat in lost.people_of(1)} == {2}
     assert [n.key for n in observed.room_made(lost, 1, "!b:x").notices] == ["welcome:s1:1:1:2"]
     assert observed.room_lost(made.session, 1, "!other:x").session is made.session
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(1, 1), (60, 1), (61, 2), (300, 5), (301, 10), (600, 10), (1199, 20), (1201, 25)]
+)
+def test_a_board_says_the_time_left_in_fives_and_the_last_minutes_in_ones(seconds: int, said: int) -> None:
+    assert rough_left(timedelta(seconds=seconds)) == timedelta(minutes=said)
+
+
+@pytest.mark.parametrize("left", [30, 61, 290, 300, 301, 900, 1234])
+def test_the_board_is_looked_at_again_when_its_time_left_changes(left: int) -> None:
+    ends = NOW + timedelta(seconds=left)
+    session = replace(just_started(), ends_at=ends)
+    moment = board_moment(session, NOW)
+    if moment is None:
+        assert left <= 60
+        return
+    just_before = moment - timedelta(seconds=1)
+    assert rough_left(ends - just_before) == rough_left(ends - NOW)
+    assert rough_left(ends - moment) < rough_left(ends - NOW)
