@@ -1,15 +1,16 @@
-"""The login that lasts: made once by password, kept in the data folder, the device always the same."""
+"""The login that lasts: made once by password, kept in the data folder, the device and its keys always the same."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bot.config import HomeserverConfig
 from bot.errors import ConfigError, Permanent
-from bot.matrix.client import login_password, whoami
+from bot.matrix.client import KeyStore, login_password, whoami
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,23 @@ async def credentials(config: HomeserverConfig, folder: Path) -> Credentials:
     return made
 
 
+def key_store(folder: Path) -> KeyStore:
+    """Where the device's keys are kept, encrypted with a key that is made once and lies beside them."""
+    place = folder / "crypto"
+    key = place / "key"
+    if not key.is_file():
+        _write(key, secrets.token_hex(32))
+    return KeyStore(place, key.read_text(encoding="utf-8"))
+
+
 def _keep(path: Path, made: Credentials) -> None:
+    _write(path, json.dumps(asdict(made)))
+
+
+def _write(path: Path, text: str) -> None:
     """Write whole or not at all, readable by us alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(asdict(made), file)
+        file.write(text)
     draft.replace(path)

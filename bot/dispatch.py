@@ -15,9 +15,9 @@ from bot.commands.bind import bind
 from bot.commands.match import Matched, Registry, Unknown
 from bot.commands.read import line_of
 from bot.commands.refusals import HostRefusal, NotPermitted, UnknownCommand, WrongPlace
-from bot.commands.sentences import broken, explain, skipped, skipped_key
+from bot.commands.sentences import broken, explain, skipped, skipped_key, unreadable
 from bot.loader import Loaded
-from bot.matrix.events import Departed, Message, Reaction, Redaction, StateChange, Unreadable
+from bot.matrix.events import Departed, Event, Message, Reaction, Redaction, StateChange, Unreadable
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.ports import Urgency
 from bot.message.doc import Doc
@@ -28,6 +28,12 @@ from bot.store.outbox import copies_of, key_of
 from bot.unit import Transaction, Transactions
 
 log = structlog.get_logger(__name__)
+
+HINT_AFTER = timedelta(minutes=2)
+"""The key of a message mostly comes with it, sometimes a little later."""
+
+MOST_HINTS = 3
+"""In one room: where nobody's keys come, one hint says it all."""
 
 REFUSALS_APART = timedelta(minutes=1)
 """Refusals to somebody who is no moderator come at most this often."""
@@ -120,7 +126,9 @@ class Dispatcher:
                 await self._reaction(transaction, event)
             case Redaction():
                 await self._redaction(transaction, event)
-            case StateChange() | Departed() | Unreadable():
+            case Unreadable():
+                await self._unreadable(transaction, event)
+            case StateChange() | Departed():
                 await self._tell_all(transaction, event)
             case _:
                 log.warning("an event that nobody handles", kind=type(event).__name__)
@@ -142,7 +150,33 @@ class Dispatcher:
 
     # --- messages and commands
 
+    async def _unreadable(self, transaction: Transaction, event: Unreadable) -> None:
+        """Who waits for an answer is told once that there is none, unless the key comes late; few in each room."""
+        for plugin in self._running.values():
+            unit = transaction.unit_of(plugin.name)
+            group = f"unreadable:{event.room}"
+            standing = await standing_of(plugin, unit, event.room, event.sender)
+            if standing is None or len(await unit.outbox.group(group)) >= MOST_HINTS:
+                continue
+            await unit.outbox.say(
+                _hint_key(event),
+                event.room,
+                unreadable(),
+                reply_to=event.event_id,
+                group=group,
+                not_before=transaction.now + HINT_AFTER,
+            )
+
+    async def _readable(self, transaction: Transaction, message: Message) -> None:
+        """The key has come: the hint is not needed, where it is not out yet."""
+        for plugin in self._running.values():
+            outbox = transaction.unit_of(plugin.name).outbox
+            hint = await outbox.sent(_hint_key(message))
+            if hint is not None and not hint.settled:
+                await outbox.withdraw(_hint_key(message))
+
     async def _message(self, transaction: Transaction, message: Message) -> None:
+        await self._readable(transaction, message)
         found = None
         if message.msgtype == "m.text":
             found = self._registry.match(line_of(message))
@@ -229,6 +263,10 @@ class Dispatcher:
             return
         for owner, key in await copies_of(transaction.connection, redaction.target):
             await transaction.unit_of(owner).outbox.withdraw(key)
+
+
+def _hint_key(event: Event) -> str:
+    return f"unreadable:{event.room}:{event.sender}"
 
 
 async def standing_of(plugin: Running, unit: Unit, room: RoomId, user: UserId) -> Standing | None:

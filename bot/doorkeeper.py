@@ -61,7 +61,6 @@ class Doorkeeper:
             async with self._transactions.open() as transaction:
                 await Inbox(transaction.connection).done(event_id)
             return
-        encrypted = any(event.get("type") == "m.room.encryption" for event in state)
         async with self._transactions.open() as transaction:
             for event in state:
                 await transaction.rooms.assume(
@@ -70,7 +69,7 @@ class Doorkeeper:
             await Inbox(transaction.connection).done(event_id)
             for plugin in self._running:
                 if handler := plugin.loaded.plugin.handlers.get(Joined):
-                    joined = Joined(invited.room, invited.inviter, encrypted, transaction.now)
+                    joined = Joined(invited.room, invited.inviter, transaction.now)
                     await handler(plugin.state, transaction.unit_of(plugin.name), joined)
 
     async def _decline(self, event_id: EventId, invited: Invited) -> None:

@@ -234,7 +234,6 @@ class Joined:
 
     room: RoomId
     inviter: UserId
-    encrypted: bool
     at: datetime
 
 
@@ -338,7 +337,7 @@ class Plugin(Generic[S]):
         """Declare the handler of an event type.
 
         One of `Message` (that is no command), `StateChange`, `ReactionAdded`, `ReactionRemoved`, `Joined`,
-        `Departed`, `Unreadable`. It runs in the transaction that marks the event as done.
+        `Departed`. It runs in the transaction that marks the event as done.
         """
 
         def declare(

@@ -11,7 +11,7 @@ import structlog
 from bot.app import App
 from bot.clock import SystemClock
 from bot.config import Config, read_config
-from bot.credentials import credentials
+from bot.credentials import credentials, key_store
 from bot.errors import LoginLost
 from bot.loader import load
 from bot.logs import set_up_logs
@@ -40,7 +40,8 @@ async def _serve(config: Config, database: Database, stop: asyncio.Event) -> Non
     login = await credentials(config.homeserver, config.store.path)
     clock = SystemClock()
     url = str(config.homeserver.url).rstrip("/")
-    async with NioHomeserver.connect(url, login.user_id, login.device_id, login.access_token, clock) as account:
+    keys = key_store(config.store.path)
+    async with NioHomeserver.connect(url, login.user_id, login.device_id, login.access_token, clock, keys) as account:
         app = App(
             account=account,
             database=database,

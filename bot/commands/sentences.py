@@ -53,6 +53,14 @@ def skipped_key(room: RoomId, now: datetime) -> str:
     return f"skipped:{room}:{now:%Y%m%dT%H%M}"
 
 
+def unreadable() -> Doc:
+    """What somebody is told whose message cannot be decrypted."""
+    return doc(
+        say("I cannot decrypt this message: your app has not sent me its key."),
+        say("Please send it again. If that does not help, restart the app, or use another one."),
+    )
+
+
 def broken(reference: str) -> Doc:
     """What is said of an unknown error; the log has the same reference."""
     return doc(say("Something broke. Reference {reference}", reference=reference))

@@ -1,12 +1,14 @@
-"""The bot's account at a real homeserver."""
+"""The bot's account at a real homeserver, encryption included."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Self
 
 from nio.client.async_client import AsyncClient
@@ -14,7 +16,9 @@ from nio.client.async_client import AsyncClient
 from bot.clock import Clock
 from bot.errors import LoginLost, Permanent, RateLimited
 from bot.matrix.batch import batch_of, events_of, sync_filter
-from bot.matrix.events import Content, RawEvent, SyncBatch
+from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
+from bot.matrix.crypto.machine import Machine
+from bot.matrix.events import Content, RawEvent, RoomDelta, SyncBatch
 from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, ask, open_client, path
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.limits import Limiter
@@ -27,14 +31,26 @@ TIMELINE = 100
 PAGES_OF_A_GAP = 5
 """So many pages of `TIMELINE` events are read back; what was said before is too old to matter."""
 
+_NEVER_ENCRYPTED = frozenset({"m.reaction"})
+"""Homeservers count reactions, so clients send them in clear (client-server API, "Event annotations")."""
+
 _THERE = frozenset({"join", "invite", "knock"})
 
 
-class NioHomeserver:
-    """`bot.matrix.ports.Homeserver` and `Limits`, for rooms without encryption."""
+@dataclass(frozen=True, slots=True)
+class KeyStore:
+    """Where the device's keys are kept, and what they are encrypted with there."""
 
-    def __init__(self, client: AsyncClient, me: UserId, clock: Clock) -> None:
+    folder: Path
+    key: str
+
+
+class NioHomeserver:
+    """`bot.matrix.ports.Homeserver` and `Limits`. Without keys, encrypted rooms can be neither read nor written in."""
+
+    def __init__(self, client: AsyncClient, me: UserId, clock: Clock, machine: Machine | None = None) -> None:
         self._client, self._me = client, me
+        self._encryption = Encryption(machine, self._ask, clock) if machine else None
         self._limiter = Limiter(clock)
         self._version: str | None = None
         self._own_rooms: dict[RoomId, str | None] = {}
@@ -43,12 +59,17 @@ class NioHomeserver:
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, url: str, user_id: str, device_id: str, access_token: str, clock: Clock
+        cls, url: str, user_id: str, device_id: str, access_token: str, clock: Clock, keys: KeyStore | None = None
     ) -> AsyncIterator[Self]:
         """The account behind a login that exists; nothing is asked of the homeserver yet."""
         async with open_client(url) as client:
             client.restore_login(user_id, device_id, access_token)
-            yield cls(client, UserId(user_id), clock)
+            machine = Machine(UserId(user_id), device_id, keys.folder, keys.key) if keys else None
+            try:
+                yield cls(client, UserId(user_id), clock, machine)
+            finally:
+                if machine:
+                    machine.close()
 
     @property
     def me(self) -> UserId:
@@ -66,7 +87,13 @@ class NioHomeserver:
 
         A `Permanent` may leave a room behind all the same (an invitee who blocks invites: Synapse tells no room id).
         """
-        body = self._creation(blueprint, await self._room_version())
+        room = await self._create(self._creation(blueprint, await self._room_version()), key)
+        for state in blueprint.state:
+            if self._encryption and state.type == ENCRYPTION:
+                self._encryption.note_settings(room, state.content)
+        return room
+
+    async def _create(self, body: Content, key: str) -> RoomId:
         if self._repeatable_creation:
             try:
                 made = await self._act(
@@ -161,6 +188,8 @@ class NioHomeserver:
         self, room: RoomId, type_: str, content: Content, key: str, *, urgency: Urgency = Urgency.MESSAGE
     ) -> EventId:
         """Send an event; a repeat with the same key from the same device is the first one."""
+        if self._encryption and type_ not in _NEVER_ENCRYPTED:
+            type_, content = await self._encryption.sealed(room, type_, content)
         where = path("rooms", room, "send", type_, key)
         return EventId((await self._act("PUT", where, content, room=room, urgency=urgency)).text("event_id"))
 
@@ -180,8 +209,24 @@ class NioHomeserver:
         if since is not None:
             query["since"] = since
         answer = await self._ask("GET", path("sync"), query=query, timeout_s=timeout_s + USUAL_TIMEOUT)
-        # The JSON as it is: nio's events would only be needed for decryption, and lose what they do not know.
-        return batch_of(answer.json, answer.server_time)
+        # The JSON as it is: nio's events lose what they do not know.
+        batch = batch_of(answer.json, answer.server_time)
+        if self._encryption is None:
+            return batch
+        late = await self._encryption.take_in(since, answer.json)
+        joined = {
+            room: replace(delta, timeline=self._opened(room, delta.timeline)) for room, delta in batch.joined.items()
+        }
+        for room, event in late:
+            delta = joined.get(room, RoomDelta())
+            joined[room] = replace(delta, timeline=(*delta.timeline, event))
+        return replace(batch, joined=joined)
+
+    def _opened(self, room: RoomId, events: Iterable[RawEvent]) -> tuple[RawEvent, ...]:
+        """The events as they read; our own as they are."""
+        if self._encryption is None:
+            return tuple(events)
+        return tuple(e if e.get("sender") == self._me else self._encryption.opened(room, e) for e in events)
 
     async def messages_before(self, room: RoomId, token: str, until: str) -> Sequence[RawEvent]:
         """The events between `until` and the gap token, oldest first; the last few hundred of them."""
@@ -194,7 +239,7 @@ class NioHomeserver:
             if not isinstance(end, str) or end in (token, until):
                 break
             token = end
-        return newest_first[::-1]
+        return self._opened(room, newest_first[::-1])
 
     async def state(self, room: RoomId) -> Sequence[RawEvent]:
         """The whole present state of a room."""
@@ -204,7 +249,7 @@ class NioHomeserver:
     async def event(self, room: RoomId, event: EventId) -> RawEvent:
         """One event, as relaying a replied-to message needs it."""
         found: RawEvent = (await self._ask("GET", path("rooms", room, "event", event))).json
-        return found
+        return self._encryption.opened(room, found) if self._encryption else found
 
     # --- AccountData
 

@@ -79,7 +79,16 @@ class Inbox:
             for item in events
         ]
         if rows:
-            await self._connection.execute(insert(inbox).on_conflict_do_nothing(), rows)
+            statement = insert(inbox)
+            # A message that could not be read at first comes again when its key is there, and is news then.
+            await self._connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["event_id"],
+                    set_={"kind": statement.excluded.kind, "event": statement.excluded.event, "done": False},
+                    where=(inbox.c.kind == Unreadable.__name__) & (statement.excluded.kind != Unreadable.__name__),
+                ),
+                rows,
+            )
         spoke = [
             # A sender's server may claim any time; nobody wrote later than now.
             {"room": item.room, "user": item.sender, "at_ms": min(to_ms(item.at), to_ms(now))}

@@ -215,6 +215,13 @@ class FakeServer:
         self._sent[by, room_id, key] = event
         return event
 
+    def reveal(self, room_id: str, event_id: str, type_: str, content: Content) -> None:
+        """An event that could not be read can be: it comes once more, as the account reads it then."""
+        room = self.room(room_id)
+        event = next(event for event in room.events if event["event_id"] == event_id)
+        self.stream.append((room.id, {**event, "type": type_, "content": dict(content)}))
+        self.news.set()
+
     def redact(self, by: UserId, room_id: str, target: str, key: str) -> EventId:
         """Remove the content of an earlier event."""
         room = self.entered(by, room_id)

@@ -18,7 +18,7 @@ from plugins.breakout import announce
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.observed import invited, room_closed, room_made, unreachable
-from plugins.breakout.domain.desired import DESK, MARKER, RoomWish
+from plugins.breakout.domain.desired import DESK, ENCRYPTED, ENCRYPTION, MARKER, RoomWish
 from plugins.breakout.domain.model import Phase, Session
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.pauses import LONGEST_PAUSE, Pauses, Place
@@ -299,6 +299,7 @@ class CarryOut:
                 InitialState("m.room.history_visibility", {"history_visibility": wish.history_visibility}),
                 InitialState("m.room.guest_access", {"guest_access": "forbidden"}),
                 InitialState(MARKER, dict(wish.marker)),
+                *((InitialState(ENCRYPTION, dict(ENCRYPTED)),) if wish.encrypted else ()),
             ),
             invite=tuple(UserId(user) for user in invite),
         )

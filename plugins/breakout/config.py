@@ -83,6 +83,9 @@ class BreakoutConfig(PluginConfig):
     history_visibility: Literal["invited", "joined", "shared"] = Field(
         "invited", description="What newcomers of a breakout room can read of what was said before."
     )
+    encryption: Literal["auto", "always", "never"] = Field(
+        "auto", description="Whether breakout rooms and the desk are encrypted; `auto`: where the main room is."
+    )
     call_event_types: tuple[str, ...] = Field(
         ("org.matrix.msc3401.call.member", "m.call.member"),
         description="State events by which people take part in calls; participants may send them while a room is open.",

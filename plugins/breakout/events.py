@@ -10,7 +10,7 @@ from typing import Any
 from bot.clock import to_ms
 from bot.commands.refusals import HostRefusal
 from bot.commands.sentences import skipped, skipped_key
-from bot.matrix.events import Departed, Message, Reaction, StateChange, Unreadable
+from bot.matrix.events import Departed, Message, Reaction, StateChange
 from bot.matrix.ids import RoomId
 from bot.matrix.ports import Urgency
 from bot.matrix.power import Power
@@ -147,23 +147,9 @@ async def said(state: Plug, unit: Unit, message: Message) -> None:
 
 @plugin.on(Joined)
 async def arrived(state: Plug, unit: Unit, event: Joined) -> None:
-    """Greet a new main room with the first command; say so where it cannot be read."""
+    """Greet a new main room with the first command."""
     prefix = f"{state.host.prefix}{state.config.names[0]}"
-    if event.encrypted:
-        await _say_unreadable(unit, event.room)
-    else:
-        await unit.outbox.say(f"greeting:{event.room}:{to_ms(event.at)}", event.room, views.greeting(prefix))
-
-
-@plugin.on(Unreadable)
-async def unreadable(state: Plug, unit: Unit, event: Unreadable) -> None:
-    """In an encrypted room the bot says once that it cannot read it."""
-    del state
-    await _say_unreadable(unit, event.room)
-
-
-async def _say_unreadable(unit: Unit, room: RoomId) -> None:
-    await unit.outbox.say(f"unreadable:{room}", room, views.cannot_read())
+    await unit.outbox.say(f"greeting:{event.room}:{to_ms(event.at)}", event.room, views.greeting(prefix))
 
 
 @plugin.on(Departed)

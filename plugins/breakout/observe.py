@@ -13,7 +13,7 @@ from bot.matrix.ids import RoomId, UserId, server_of
 from bot.plugin import Unit
 from bot.store.roomstate import Membership, RoomStates
 from plugins.breakout.config import BreakoutConfig
-from plugins.breakout.domain.desired import MARKER, MainRoom, Member, SeenRoom
+from plugins.breakout.domain.desired import ENCRYPTION, MARKER, MainRoom, Member, SeenRoom
 from plugins.breakout.domain.model import Person
 
 _CALL_KEY = re.compile(r"@[^:]+:[^_]+")
@@ -36,6 +36,7 @@ class Hall:
     in_call: frozenset[str]
     bot: UserId
     names: Mapping[str, str]
+    encrypted: bool
     """What each person is called."""
 
     @property
@@ -49,7 +50,7 @@ class Hall:
 
     def for_rules(self) -> MainRoom:
         """What the rules about rooms need of it."""
-        return MainRoom(self.id, self.bot, self.moderators, self.banned)
+        return MainRoom(self.id, self.bot, self.moderators, self.banned, self.encrypted)
 
 
 async def look(unit: Unit, config: BreakoutConfig, me: UserId, main: RoomId) -> Hall:
@@ -76,7 +77,13 @@ async def look(unit: Unit, config: BreakoutConfig, me: UserId, main: RoomId) -> 
         for user, member in joined.items()
     )
     banned = frozenset(user for user, member in members.items() if member.membership == "ban")
-    return Hall(main, await unit.rooms.name(main), people, banned, _via(joined, me), in_call, me, names)
+    encrypted = await is_encrypted(unit.rooms, main)
+    return Hall(main, await unit.rooms.name(main), people, banned, _via(joined, me), in_call, me, names, encrypted)
+
+
+async def is_encrypted(rooms: RoomStates, room: RoomId) -> bool:
+    """Whether what is said there is encrypted."""
+    return await rooms.content(room, ENCRYPTION) is not None
 
 
 def is_ignored(user: str, config: BreakoutConfig) -> bool:
@@ -96,6 +103,7 @@ async def see(rooms: RoomStates, room: RoomId, me: UserId) -> SeenRoom | None:
         join_rules=await rooms.content(room, "m.room.join_rules") or {},
         name=await rooms.name(room) or "",
         topic=topic if isinstance(topic, str) else "",
+        encrypted=await is_encrypted(rooms, room),
     )
 
 

@@ -160,19 +160,6 @@ async def test_the_main_room_s_old_boards_still_choose_for_this_session_only() -
         assert "Cleo" not in await room.says("@ann", "!breakout status Blue")
 
 
-async def test_an_encrypted_room_is_told_once_that_it_cannot_be_read() -> None:
-    async with conversation() as talk:
-        room = await talk.main_room(
-            moderators=["ann"], initial=[("m.room.encryption", "", {"algorithm": "m.megolm.v1.aes-sha2"})]
-        )
-        ann = talk.user("ann")
-        for key in ("a", "b"):
-            talk.server.send(ann.id, room.id, "m.room.encrypted", {"algorithm": "m.megolm.v1.aes-sha2"}, key)
-            await talk.settled()
-        assert len(room.said) == 1
-        assert "encrypted" in room.said[0]
-
-
 async def test_a_bot_taken_out_of_the_main_room_closes_what_it_made() -> None:
     async with conversation() as talk:
         room = await under_way(talk)

@@ -112,7 +112,9 @@ class World:
         assert len(step.invite) <= MOST_AT_CREATION
         assert all(user.endswith(":x") for user in step.invite)
         invited = {user: Member("invite") for user in step.invite}
-        self.rooms[step.number] = SeenRoom(invited, wish.power, wish.join_rules, wish.texts.name, wish.texts.topic)
+        self.rooms[step.number] = SeenRoom(
+            invited, wish.power, wish.join_rules, wish.texts.name, wish.texts.topic, wish.encrypted
+        )
         if step.number == DESK:
             self.desk = room_id
             return
@@ -123,6 +125,8 @@ class World:
     def _set(self, number: int, type_: str, content: Content) -> None:
         room = self.rooms[number]
         match type_:
+            case "m.room.encryption":
+                room = replace(room, encrypted=True)
             case "m.room.power_levels":
                 room = replace(room, power=content)
             case "m.room.join_rules":
@@ -156,7 +160,9 @@ def seen_rooms(draw: st.DrawFn) -> SeenRoom:
     """A room in any state."""
     levels = power_levels(BOT, draw(st.sets(st.sampled_from(EVERYBODY))), OPTIONS, locked=draw(st.booleans()))
     rules = draw(st.sampled_from([restricted_to(MAIN, "!desk:x"), restricted_to("!desk:x"), {"join_rule": "public"}]))
-    return SeenRoom(draw(MEMBERS), draw(st.sampled_from([levels, {}])), rules, draw(st.text(max_size=3)), "old")
+    return SeenRoom(
+        draw(MEMBERS), draw(st.sampled_from([levels, {}])), rules, draw(st.text(max_size=3)), "old", draw(st.booleans())
+    )
 
 
 @st.composite
@@ -197,7 +203,9 @@ def worlds(draw: st.DrawFn) -> World:
     )
     banned = draw(st.frozensets(st.sampled_from([*PUPILS, STRANGER]), max_size=2)) - session.seats.keys()
     desk = draw(st.sampled_from([None, "!desk:x"]))
-    world = World(session, Main(MAIN, BOT, frozenset(MODERATORS), banned), desk, draw(st.booleans()))
+    world = World(
+        session, Main(MAIN, BOT, frozenset(MODERATORS), banned, draw(st.booleans())), desk, draw(st.booleans())
+    )
     for room in rooms:
         if room.room_id is not None and not room.closed:
             world.rooms[room.number] = draw(seen_rooms())

@@ -12,6 +12,9 @@ from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Session
 MARKER = "org.breakoutbot.room"
 """The type of the state event that says of a room whose it is; ids only, since every member can read it."""
 
+ENCRYPTION = "m.room.encryption"
+ENCRYPTED: Mapping[str, Any] = MappingProxyType({"algorithm": "m.megolm.v1.aes-sha2"})
+
 DESK = 0
 """The desk's number among the rooms of a main room."""
 
@@ -25,7 +28,7 @@ _ONLY_THE_BOT = (
     "m.room.canonical_alias",
     "m.room.join_rules",
     "m.room.power_levels",
-    "m.room.encryption",
+    ENCRYPTION,
     "m.room.history_visibility",
     "m.room.guest_access",
     "m.room.server_acl",
@@ -51,6 +54,7 @@ class SeenRoom:
     join_rules: Content
     name: str
     topic: str
+    encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class MainRoom:
     bot: str
     moderators: frozenset[str]
     banned: frozenset[str] = frozenset()
+    encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,12 @@ class Options:
 
     call_types: tuple[str, ...] = ("org.matrix.msc3401.call.member", "m.call.member")
     history_visibility: str = "invited"
+    encryption: str = "auto"
+    """`auto`: rooms are encrypted where the main room is; or `always`, or `never`."""
+
+    def encrypts(self, main: MainRoom) -> bool:
+        """Whether the rooms of this main room are to be encrypted."""
+        return self.encryption == "always" or (self.encryption == "auto" and main.encrypted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,8 @@ class RoomWish:
     goes: bool = False
     """The bot leaves it when everybody is out."""
     locked: bool = False
+    encrypted: bool = False
+    """To be; a room that is encrypted stays so whatever is wished."""
 
 
 def power_levels(bot: str, moderators: Iterable[str], options: Options, *, locked: bool) -> Content:
@@ -187,6 +200,7 @@ def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts:
         closing=session.phase is Phase.ENDED and not room.removed,
         goes=goes,
         locked=locked,
+        encrypted=options.encrypts(main),
     )
 
 
@@ -228,6 +242,7 @@ def desk_wish(
         invite=tuple(sorted(main.moderators)) if wanted else (),
         may_stay=frozenset({main.bot, *(main.moderators if wanted else ())}),
         goes=not wanted,
+        encrypted=options.encrypts(main),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from plugins.breakout.domain.desired import DESK, Content, Observed, RoomWish, SeenRoom
+from plugins.breakout.domain.desired import DESK, ENCRYPTED, ENCRYPTION, Content, Observed, RoomWish, SeenRoom
 from plugins.breakout.domain.model import Phase, Presence, Session
 
 MOST_AT_CREATION = 10
@@ -157,6 +157,8 @@ def _states(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:
         yield SetState(wish.number, Stage.LOCK, room_id, "m.room.join_rules", wish.join_rules)
     if wish.goes:
         return
+    if wish.encrypted and not seen.encrypted:
+        yield SetState(wish.number, Stage.LOCK, room_id, ENCRYPTION, ENCRYPTED)
     if seen.name != wish.texts.name:
         yield SetState(wish.number, Stage.SHAPE, room_id, "m.room.name", {"name": wish.texts.name})
     if seen.topic != wish.texts.topic:

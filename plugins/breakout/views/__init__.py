@@ -12,7 +12,6 @@ from plugins.breakout.views.boards import (
 from plugins.breakout.views.outcomes import (
     assigned,
     back,
-    cannot_read,
     claimed,
     dealt,
     decided,
@@ -53,7 +52,6 @@ __all__ = [
     "back",
     "board",
     "broadcast",
-    "cannot_read",
     "catalogue",
     "claimed",
     "dealt",

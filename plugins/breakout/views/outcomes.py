@@ -335,14 +335,6 @@ def greeting(prefix: str) -> Doc:
     )
 
 
-def cannot_read() -> Doc:
-    """In an encrypted room."""
-    return doc(
-        say("This room is encrypted, and I cannot read encrypted messages yet, so I cannot follow commands here."),
-        say("Invite me into a room without encryption instead."),
-    )
-
-
 def progress(scene: Scene, done: int, of: int, seconds: float) -> Doc:
     """How far the invites are."""
     del scene

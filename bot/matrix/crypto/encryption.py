@@ -1,0 +1,323 @@
+"""Encrypted rooms: who gets the keys of a room and when, and what comes back readable."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import structlog
+from nio.crypto.device import OlmDevice
+from nio.crypto.sessions import OutboundGroupSession
+
+from bot.clock import Clock
+from bot.errors import Permanent
+from bot.matrix.batch import events_of
+from bot.matrix.crypto.machine import MEGOLM, Machine, NoKeyError, UnreadableError
+from bot.matrix.events import Content, RawEvent
+from bot.matrix.http import Answer, path
+from bot.matrix.ids import RoomId, UserId, server_of
+
+log = structlog.get_logger(__name__)
+
+ENCRYPTION = "m.room.encryption"
+
+KEY_TYPE = "signed_curve25519"
+
+DEVICES_AT_ONCE = 50
+"""To-device messages in one request."""
+
+DEVICES_A_TURN = 8
+"""Encrypted without a pause: half a millisecond each, and the event loop has other things to do."""
+
+OTHERS_WAIT_MS = 10_000
+"""How long the homeserver may wait for other servers to tell the keys of their users."""
+
+UNREACHABLE_FOR = timedelta(minutes=5)
+"""Who could not be reached is not asked for again at once: every message would wait for them."""
+
+KEY_MAY_TAKE = timedelta(minutes=5)
+"""A message whose key comes later than this is not handled any more."""
+
+MOST_WAITING = 1000
+"""Messages that wait for their key."""
+
+
+class Ask(Protocol):
+    """One request to the homeserver, as `bot.matrix.http.ask` makes it."""
+
+    async def __call__(
+        self, method: str, where: str, body: Content | None = None, query: Any = None, **more: Any
+    ) -> Answer: ...
+
+
+@dataclass(slots=True)
+class _Room:
+    """What is known of one encrypted room."""
+
+    settings: Content
+    members: frozenset[UserId] | None = None
+    """Who is in it or invited; None: to be asked, something has changed."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Encryption:
+    """The keys of one device, at work. Members are the homeserver's word at the time of sending, never a guess."""
+
+    def __init__(self, machine: Machine, ask: Ask, clock: Clock) -> None:
+        self._machine, self._ask, self._clock = machine, ask, clock
+        self._rooms: dict[RoomId, _Room | None] = {}
+        """None: known to be unencrypted."""
+        self._known: set[UserId] = set()
+        """Users of whom every device is known, as of the last sync."""
+        self._wanted: set[UserId] = set()
+        self._querying = asyncio.Lock()
+        self._unreachable: dict[UserId | tuple[str, str], datetime] = {}
+        self._waiting: OrderedDict[str, tuple[RoomId, RawEvent, datetime]] = OrderedDict()
+        """By event id, oldest first: messages whose key is not here."""
+        self._one_time_keys = 0
+        self._has_fallback = True
+        self._last: tuple[str | None, Sequence[tuple[RoomId, RawEvent]]] = (None, ())
+        """What came late with the last batch, which is asked for again where it could not be taken in."""
+
+    # --- what comes in
+
+    async def take_in(self, since: str | None, answer: Mapping[str, Any]) -> Sequence[tuple[RoomId, RawEvent]]:
+        """Take in what a sync answer says of keys and members; the earlier messages that can be read only now."""
+        keys = {key for raw in events_of(answer.get("to_device")) if (key := self._machine.receive(raw))}
+        self._machine.received()
+        lists = _mapping(answer.get("device_lists"))
+        for name in ("changed", "left"):
+            changed = {UserId(user) for user in _list(lists.get(name)) if isinstance(user, str)}
+            self._known -= changed
+            for user in changed:
+                self._unreachable.pop(user, None)
+        count = _mapping(answer.get("device_one_time_keys_count")).get(KEY_TYPE, 0)
+        self._one_time_keys = count if isinstance(count, int) else 0
+        unused = answer.get("device_unused_fallback_key_types")
+        self._has_fallback = not isinstance(unused, list) or KEY_TYPE in unused
+        rooms = _mapping(answer.get("rooms"))
+        for room, body in _mapping(rooms.get("join")).items():
+            self._note_room(RoomId(room), _mapping(body))
+        for room in _mapping(rooms.get("leave")):
+            self._rooms.pop(RoomId(room), None)
+        await self._tend()
+        former, late = self._last
+        self._last = since, (*(late if since == former else ()), *self._late(keys))
+        return self._last[1]
+
+    def _note_room(self, room: RoomId, body: Mapping[str, Any]) -> None:
+        events = (*events_of(body.get("state")), *events_of(body.get("timeline")))
+        for raw in events:
+            if raw.get("type") == ENCRYPTION and raw.get("state_key") == "":
+                self.note_settings(room, _mapping(raw.get("content")))
+        known = self._rooms.get(room)
+        if known is None:
+            return
+        gap = _mapping(body.get("timeline")).get("limited") is True
+        if gap or any(raw.get("type") == "m.room.member" and "state_key" in raw for raw in events):
+            known.members = None
+
+    def note_settings(self, room: RoomId, settings: Content) -> None:
+        """A room is encrypted from now on, for ever (client-server API, `m.room.encryption`)."""
+        known = self._rooms.get(room)
+        self._rooms[room] = _Room(settings) if known is None else known
+        if known is not None:
+            known.settings = settings
+        self._machine.remember_encrypted(room)
+
+    def _late(self, keys: Collection[tuple[RoomId, str]]) -> Iterator[tuple[RoomId, RawEvent]]:
+        oldest = self._clock.now() - KEY_MAY_TAKE
+        while self._waiting and (len(self._waiting) > MOST_WAITING or next(iter(self._waiting.values()))[2] < oldest):
+            self._waiting.popitem(last=False)
+        for event_id, (room, raw, _) in list(self._waiting.items()):
+            if (room, str(_mapping(raw.get("content")).get("session_id"))) in keys:
+                del self._waiting[event_id]
+                opened = self.opened(room, raw)
+                if opened is not raw:
+                    yield room, opened
+
+    def opened(self, room: RoomId, raw: RawEvent) -> RawEvent:
+        """An event as it reads; the same one where it is not encrypted or cannot be read (yet)."""
+        if raw.get("type") != "m.room.encrypted" or "state_key" in raw:
+            return raw
+        try:
+            type_, content = self._machine.decrypt(room, raw)
+        except NoKeyError:
+            self._waiting.setdefault(str(raw.get("event_id")), (room, raw, self._clock.now()))
+            return raw
+        except UnreadableError as error:
+            log.info("a message that cannot be read", room=room, sender=raw.get("sender"), why=str(error))
+            return raw
+        relation = _mapping(raw.get("content")).get("m.relates_to")
+        related = {**content, "m.relates_to": relation} if isinstance(relation, Mapping) else content
+        return {**raw, "type": type_, "content": related}
+
+    # --- what goes out
+
+    async def is_encrypted(self, room: RoomId) -> bool:
+        """Whether what is said there must be encrypted; asked of the homeserver once a room and process."""
+        return await self._room(room) is not None
+
+    async def sealed(self, room: RoomId, type_: str, content: Content) -> tuple[str, Content]:
+        """Type and content as the room wants them: encrypted where it is, the keys shared with all who may read."""
+        known = await self._room(room)
+        if known is None:
+            return type_, content
+        if known.settings.get("algorithm", MEGOLM) != MEGOLM:
+            raise Permanent(400, "M_UNSUPPORTED", "the room is encrypted in a way that is not known here")
+        async with known.turn:
+            await self._share(room, known)
+            return "m.room.encrypted", self._machine.encrypt(room, type_, content)
+
+    async def _room(self, room: RoomId) -> _Room | None:
+        if room not in self._rooms:
+            try:
+                answer = await self._ask("GET", path("rooms", room, "state", ENCRYPTION))
+            except Permanent as refused:
+                if refused.status != 404:  # noqa: PLR2004
+                    raise
+                # A homeserver that lies must not make us say in clear what was said encrypted before.
+                self._rooms[room] = _Room({}) if self._machine.was_encrypted(room) else None
+            else:
+                self.note_settings(room, answer.json)
+        return self._rooms[room]
+
+    async def _share(self, room: RoomId, known: _Room) -> None:
+        """Give the room's present key to every device that may read and has it not."""
+        members = await self._members(room, known)
+        await self._know(members)
+        devices = self._machine.devices(members)
+        session = self._machine.outbound(room, known.settings)
+        if session.users_shared_with - {(device.user_id, device.id) for device in devices}:
+            self._machine.discard_outbound(room)  # somebody who can read on has gone, or a device has
+            session = self._machine.outbound(room, known.settings)
+        missing = [device for device in devices if (device.user_id, device.id) not in session.users_shared_with]
+        if missing:
+            await self._begin_sessions(missing)
+            await self._hand_out(room, session, [device for device in missing if self._machine.has_session(device)])
+
+    async def _members(self, room: RoomId, known: _Room) -> frozenset[UserId]:
+        if (members := known.members) is not None:
+            return members
+        answer = await self._ask("GET", path("rooms", room, "members"), query={"not_membership": "leave"})
+        members = known.members = frozenset(
+            UserId(str(raw.get("state_key")))
+            for raw in events_of(answer.json, "chunk")
+            if _mapping(raw.get("content")).get("membership") in ("join", "invite")
+        )
+        return members
+
+    async def _know(self, users: Iterable[UserId]) -> None:
+        """Ask for the devices of those who are not known; those who wait for it meanwhile are asked for together."""
+        now = self._clock.now()
+        mine = {user for user in users if user not in self._known and not self._is_unreachable(user, now)}
+        self._wanted |= mine
+        async with self._querying:
+            asked = {user for user in self._wanted if user not in self._known}
+            if not mine & asked:
+                return
+            self._wanted.clear()
+            # Before the request: a change that comes by sync meanwhile takes them out again.
+            self._known |= asked
+            try:
+                body = {"device_keys": {user: [] for user in sorted(asked)}, "timeout": OTHERS_WAIT_MS}
+                answer = (await self._ask("POST", path("keys", "query"), body)).json
+            except BaseException:
+                self._known -= asked
+                raise
+            failed = {user for user in asked if server_of(user) in _mapping(answer.get("failures"))}
+            self._known -= failed
+            self._unreachable |= dict.fromkeys(failed, now + UNREACHABLE_FOR)
+            for some in _slices(sorted(asked - failed), DEVICES_A_TURN):
+                self._machine.learn(_mapping(answer.get("device_keys")), some)
+                await asyncio.sleep(0)
+
+    def _is_unreachable(self, who: UserId | tuple[str, str], now: datetime) -> bool:
+        return self._unreachable.get(who, now) > now
+
+    async def _begin_sessions(self, devices: Iterable[OlmDevice]) -> None:
+        now = self._clock.now()
+        without = {
+            (device.user_id, device.id): device
+            for device in devices
+            if not self._machine.has_session(device) and not self._is_unreachable((device.user_id, device.id), now)
+        }
+        if not without:
+            return
+        wanted: dict[str, dict[str, str]] = defaultdict(dict)
+        for user, name in without:
+            wanted[user][name] = KEY_TYPE
+        body = {"one_time_keys": wanted, "timeout": OTHERS_WAIT_MS}
+        found = _mapping((await self._ask("POST", path("keys", "claim"), body)).json.get("one_time_keys"))
+        for some in _slices(list(without.items()), DEVICES_A_TURN):
+            with self._machine.at_once():
+                for (user, name), device in some:
+                    keys = _mapping(_mapping(found.get(user)).get(name))
+                    if not any(self._machine.begin_session(device, key) for key in list(keys.values())[:1]):
+                        self._unreachable[user, name] = now + UNREACHABLE_FOR
+            await asyncio.sleep(0)
+
+    async def _hand_out(self, room: RoomId, session: OutboundGroupSession, devices: Sequence[OlmDevice]) -> None:
+        content = self._machine.room_key(room, session)
+        for some in _slices(devices, DEVICES_AT_ONCE):
+            await self._send_to(some, "m.room_key", content)
+            session.users_shared_with.update((device.user_id, device.id) for device in some)
+
+    async def _send_to(self, devices: Sequence[OlmDevice], type_: str, content: Content) -> None:
+        messages: dict[str, dict[str, Content]] = defaultdict(dict)
+        for few in _slices(devices, DEVICES_A_TURN):
+            with self._machine.at_once():
+                for device in few:
+                    messages[device.user_id][device.id] = self._machine.wrap(device, type_, content)
+            await asyncio.sleep(0)
+        where = path("sendToDevice", "m.room.encrypted", secrets.token_hex(8))
+        await self._ask("PUT", where, {"messages": messages})
+
+    # --- what the homeserver is to have of us
+
+    async def _tend(self) -> None:
+        """Upload the keys that have run low, mend broken sessions; what fails is tried again with the next sync."""
+        try:
+            await self._upload(
+                self._machine.to_publish(one_time_keys=self._one_time_keys, has_fallback=self._has_fallback)
+            )
+            await self._mend()
+        except Exception as error:
+            log.warning("keys could not be looked after", why=str(error))
+
+    async def _upload(self, body: Content) -> None:
+        if not body:
+            return
+        try:
+            await self._ask("POST", path("keys", "upload"), body)
+        except Permanent as refused:
+            if "device_keys" in body:
+                raise
+            # Keys of these names are there already: an old copy of the store is in use. New ones get new names.
+            log.error("the homeserver refuses one-time keys", why=refused.message)
+        self._machine.published()
+
+    async def _mend(self) -> None:
+        broken = self._machine.wedged_devices()
+        if broken:
+            await self._begin_sessions(broken)
+            mended = [device for device in broken if self._machine.has_session(device)]
+            if mended:
+                await self._send_to(mended, "m.dummy", {})
+
+
+def _slices(items: Sequence[Any], length: int) -> Iterator[Any]:
+    return (items[start : start + length] for start in range(0, len(items), length))
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,97 @@
+"""Encrypted main rooms: what is made for them is encrypted, and who cannot be read is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.testing.harness import Room, Talk, conversation
+from tests.conversation.breakout import CLASS, PLAN, a_class
+
+ENCRYPTION = "m.room.encryption"
+MEGOLM = {"algorithm": "m.megolm.v1.aes-sha2"}
+HINT = "I cannot decrypt this message"
+
+
+async def a_private_class(talk: Talk) -> Room:
+    """Ann's class, encrypted as clients make private rooms."""
+    return await talk.main_room(moderators=["ann"], people=CLASS, initial=[(ENCRYPTION, "", MEGOLM)])
+
+
+def secret(talk: Talk, room: Room, who: str, session: str = "s") -> str:
+    """Somebody says what the bot cannot read."""
+    return talk.user(who).send(room.id, "m.room.encrypted", {**MEGOLM, "session_id": session, "ciphertext": "x"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "main", "made"),
+    [
+        ("auto", True, True),
+        ("auto", False, False),
+        ("always", False, True),
+        ("never", True, False),
+        (None, True, True),
+    ],
+)
+async def test_rooms_and_desk_are_encrypted_as_the_main_room_is(setting: str | None, main: bool, made: bool) -> None:
+    config: dict[str, Any] = {} if setting is None else {"encryption": setting}
+    async with conversation({"breakout": config}) as talk:
+        room = await (a_private_class(talk) if main else a_class(talk))
+        await room.says("@ann", PLAN)
+        await room.says("@ann", "!breakout start")
+        for name in ("Red ·", "Green ·", "Moderators of"):
+            assert (talk.room_named(name).raw.content(ENCRYPTION) == MEGOLM) is made
+
+
+async def test_a_main_room_that_becomes_encrypted_takes_its_rooms_along() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", PLAN)
+        await room.says("@ann", "!breakout start")
+        levels = dict(room.raw.content("m.room.power_levels"))
+        levels["events"] = {**levels.get("events", {}), ENCRYPTION: 50}
+        talk.server.set_state(talk.homeserver.me, room.id, "m.room.power_levels", levels)
+        talk.user("ann").set_state(room.id, ENCRYPTION, MEGOLM)
+        await talk.settled()
+        for name in ("Red ·", "Green ·", "Moderators of"):
+            assert talk.room_named(name).raw.content(ENCRYPTION) == MEGOLM
+
+
+async def test_an_encrypted_room_is_greeted_like_any_other() -> None:
+    async with conversation() as talk:
+        assert "!breakout setup 4" in (await a_private_class(talk)).said[0]
+
+
+async def test_who_cannot_be_read_is_told_once_and_after_a_while() -> None:
+    async with conversation() as talk:
+        room = await a_private_class(talk)
+        for _ in range(3):
+            secret(talk, room, "ann")
+        await talk.settled()
+        assert not any(HINT in said for said in room.said)
+        await talk.passes(180)
+        secret(talk, room, "ann")
+        await talk.passes(180)
+        assert sum(HINT in said for said in room.said) == 1
+
+
+async def test_where_nobody_can_be_read_few_are_told() -> None:
+    async with conversation() as talk:
+        room = await a_private_class(talk)
+        for who in ("ann", *CLASS):
+            secret(talk, room, who)
+        await talk.passes(180)
+        assert sum(HINT in said for said in room.said) == 3
+
+
+async def test_a_command_whose_key_comes_late_is_carried_out_and_nobody_is_told() -> None:
+    async with conversation() as talk:
+        room = await a_private_class(talk)
+        event = secret(talk, room, "ann")
+        await talk.settled()
+        talk.server.reveal(room.id, event, "m.room.message", {"msgtype": "m.text", "body": "!breakout setup 2"})
+        await talk.settled()
+        assert sum("2 breakout rooms are planned" in said for said in room.said) == 1
+        await talk.passes(180)
+        assert not any(HINT in said for said in room.said)

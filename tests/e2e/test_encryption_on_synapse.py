@@ -1,0 +1,189 @@
+"""The bot's account reads and writes in encrypted rooms, with the homeserver and with clients that are nio's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from bot.clock import SystemClock
+from bot.matrix.client import KeyStore, NioHomeserver
+from bot.matrix.events import RawEvent
+from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ports import Blueprint, InitialState
+from bot.testing.pytest_plugin import People
+from bot.testing.synapse import Account, Homeserver
+from tests.e2e.nio_person import ENCRYPTED, NioPerson, nio_person
+
+POWER = {"users": {}, "users_default": 0, "events_default": 0, "state_default": 50, "invite": 50, "kick": 50}
+
+
+class Bot:
+    """The bot's account with what it has heard."""
+
+    def __init__(self, account: NioHomeserver) -> None:
+        self.account = account
+        self.since: str | None = None
+        self.heard: list[tuple[RoomId, RawEvent]] = []
+
+    async def sync(self, timeout_s: float = 0) -> None:
+        batch = await self.account.sync(self.since, timeout_s)
+        self.since = batch.token
+        self.heard += [(room, event) for room, delta in batch.joined.items() for event in delta.timeline]
+
+    async def hears(self, room: str, text: str) -> RawEvent:
+        async with asyncio.timeout(15):
+            while not (found := [e for where, e in self.heard if where == room and e["content"].get("body") == text]):
+                await self.sync(1)
+        return found[0]
+
+
+Come = Callable[..., Awaitable[NioPerson]]
+Place = Callable[[], AbstractAsyncContextManager[Bot]]
+
+
+@pytest_asyncio.fixture
+async def login(homeserver: Homeserver, people: People) -> Account:
+    return await homeserver.account(people.localpart("bot"), "secret", "Breakout rooms")
+
+
+@pytest.fixture
+def bot_at(homeserver: Homeserver, login: Account, tmp_path: Path) -> Place:
+    @asynccontextmanager
+    async def life() -> AsyncIterator[Bot]:
+        async with NioHomeserver.connect(
+            homeserver.url,
+            login.user_id,
+            login.device_id,
+            login.access_token,
+            SystemClock(),
+            KeyStore(tmp_path / "keys", "secret"),
+        ) as account:
+            bot = Bot(account)
+            await bot.sync()
+            yield bot
+
+    return life
+
+
+@pytest_asyncio.fixture
+async def bot(bot_at: Place) -> AsyncIterator[Bot]:
+    async with bot_at() as bot:
+        yield bot
+
+
+@pytest_asyncio.fixture
+async def person(homeserver: Homeserver, people: People, tmp_path: Path) -> AsyncIterator[Come]:
+    async with AsyncExitStack() as stack:
+
+        async def come(name: str, device: str = "phone") -> NioPerson:
+            folder = tmp_path / f"{name}-{device}"
+            folder.mkdir()
+            return await stack.enter_async_context(nio_person(homeserver, people.localpart(name), folder))
+
+        yield come
+
+
+async def say(bot: Bot, room: str, text: str, key: str = "") -> str:
+    content = {"msgtype": "m.text", "body": text, "m.mentions": {}}
+    return await bot.account.send(RoomId(room), "m.room.message", content, key or f"say:{text}")
+
+
+async def together(bot: Bot, *others: NioPerson) -> str:
+    first, *rest = others
+    room = await first.create(bot.account.me, *(other.user_id for other in rest))
+    await bot.account.join(RoomId(room))
+    for other in rest:
+        await other.join(room)
+    return room
+
+
+def session_of(bot: Bot, room: str) -> str:
+    """The id of the session with which the bot writes in a room."""
+    assert bot.account._encryption is not None
+    return bot.account._encryption._machine.outbound(RoomId(room), {}).id
+
+
+async def test_a_command_and_its_answer_in_an_encrypted_room(bot: Bot, person: Come) -> None:
+    ann = await person("Ann")
+    room = await together(bot, ann)
+    await ann.say(room, "!breakout setup 2")
+    heard = await bot.hears(room, "!breakout setup 2")
+    assert heard["type"] == "m.room.message"
+    assert heard["sender"] == ann.user_id
+    event = await say(bot, room, "planned")
+    answer = await ann.hears(room, "planned")
+    assert (answer.event_id, answer.decrypted) == (event, True)
+
+
+async def test_a_welcome_before_the_join_is_read_after_it(bot: Bot, person: Come) -> None:
+    ann, bob = await person("Ann"), await person("Bob")
+    history = InitialState("m.room.history_visibility", {"history_visibility": "invited"})
+    encrypted = InitialState("m.room.encryption", ENCRYPTED["content"])
+    plan = Blueprint("Red", "", POWER, (history, encrypted), invite=(UserId(ann.user_id), UserId(bob.user_id)))
+    room = await bot.account.create(plan, "red")
+    await say(bot, room, "Welcome")
+    await ann.join(room)
+    await ann.hears(room, "Welcome")
+    await bob.join(room)
+    await bob.hears(room, "Welcome")
+
+
+async def test_who_comes_later_reads_on_and_who_has_gone_does_not(bot: Bot, person: Come) -> None:
+    ann, bob = await person("Ann"), await person("Bob")
+    room = await together(bot, ann, bob)
+    await say(bot, room, "one")
+    await bob.hears(room, "one")
+    shared = session_of(bot, room)
+    cleo = await person("Cleo")
+    await bot.account._ask("POST", f"/_matrix/client/v3/rooms/{room}/invite", {"user_id": cleo.user_id})
+    await cleo.join(room)
+    await bot.sync()
+    await say(bot, room, "two")
+    await cleo.hears(room, "two")
+    assert session_of(bot, room) == shared
+    await ann.client.room_kick(room, bob.user_id)
+    await bot.sync()
+    await say(bot, room, "three")
+    await ann.hears(room, "three")
+    assert session_of(bot, room) != shared
+
+
+async def test_a_new_device_reads_on(bot: Bot, person: Come) -> None:
+    ann = await person("Ann")
+    room = await together(bot, ann)
+    await say(bot, room, "one")
+    laptop = await person("Ann", "laptop")
+    await bot.sync()
+    await say(bot, room, "two")
+    await laptop.hears(room, "two")
+    await laptop.say(room, "from the laptop")
+    await bot.hears(room, "from the laptop")
+
+
+async def test_after_a_restart_it_reads_what_was_said_meanwhile(bot_at: Place, person: Come) -> None:
+    ann = await person("Ann")
+    async with bot_at() as bot:
+        room = await together(bot, ann)
+        await say(bot, room, "one")
+        await ann.say(room, "first")
+        await bot.hears(room, "first")
+        since = bot.since
+    await ann.hears(room, "one")
+    await ann.say(room, "second")
+    async with bot_at() as bot:
+        bot.since = since
+        await bot.hears(room, "second")
+        await say(bot, room, "two")
+    await ann.hears(room, "two")
+    assert not ann.unreadable(room)
+
+
+async def test_a_repeated_send_is_one_message(bot: Bot, person: Come) -> None:
+    ann = await person("Ann")
+    room = await together(bot, ann)
+    assert await say(bot, room, "once", "key") == await say(bot, room, "once", "key")

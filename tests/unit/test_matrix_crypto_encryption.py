@@ -1,0 +1,359 @@
+"""Who gets the keys of a room, when, and by how many requests; and what comes late."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from bot.errors import Permanent, Temporary
+from bot.matrix.crypto.encryption import KEY_MAY_TAKE, UNREACHABLE_FOR, Encryption
+from bot.matrix.crypto.machine import MEGOLM, Machine
+from bot.matrix.events import RawEvent
+from bot.matrix.http import Answer
+from bot.matrix.ids import RoomId, UserId
+from bot.testing.clock import FakeClock
+
+ROOM = RoomId("!room:here")
+BOT, ANN, BOB, FAR = UserId("@bot:here"), UserId("@ann:here"), UserId("@bob:here"), UserId("@far:away")
+TEXT = {"msgtype": "m.text", "body": "hello"}
+
+
+class Person(Machine):
+    """Somebody's device, with what it was told and can read."""
+
+    def __init__(self, user: UserId, folder: Path, server: Server) -> None:
+        super().__init__(user, "PHONE", folder, "pickle")
+        server.publish(self)
+
+    def hears(self, server: Server, raw: RawEvent) -> str:
+        """What an event says."""
+        for told in server.inbox.pop((self.user, self.device), []):
+            self.receive(told)
+        return str(self.decrypt(ROOM, raw)[1]["body"])
+
+
+class Server:
+    """As much of a homeserver as keys need."""
+
+    def __init__(self) -> None:
+        self.devices: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.one_time: dict[tuple[str, str], dict[str, Any]] = {}
+        self.inbox: dict[tuple[str, str], list[RawEvent]] = defaultdict(list)
+        self.members: dict[str, list[str]] = defaultdict(list)
+        self.settings: dict[str, Mapping[str, Any]] = {}
+        self.unreachable: set[str] = set()
+        self.asked: Counter[str] = Counter()
+        self.failing: dict[str, BaseException] = {}
+        self.meanwhile: dict[str, Callable[[], Awaitable[object]]] = {}
+        """What happens while a request of this kind is under way."""
+
+    def publish(self, machine: Machine) -> None:
+        body = machine.to_publish(one_time_keys=0, has_fallback=True)
+        machine.published()
+        self.devices[machine.user][machine.device] = body["device_keys"]
+        self.one_time[machine.user, machine.device] = dict(body["one_time_keys"])
+
+    async def ask(self, method: str, where: str, body: Any = None, query: Any = None, **_: Any) -> Answer:
+        parts = [unquote(part) for part in where.split("/")[4:]]
+        kind = parts[-1]
+        if parts[0] == "rooms":
+            kind = parts[2]
+        elif parts[0] == "sendToDevice":
+            kind = parts[0]
+        self.asked[kind] += 1
+        if (happening := self.meanwhile.pop(kind, None)) is not None:
+            await happening()
+        if (failure := self.failing.pop(kind, None)) is not None:
+            raise failure
+        return Answer(getattr(self, f"_{kind}")(parts, body or {}))
+
+    def _state(self, parts: Sequence[str], _body: Any) -> Any:
+        if parts[1] not in self.settings:
+            raise Permanent(404, "M_NOT_FOUND", "no such state")
+        return self.settings[parts[1]]
+
+    def _members(self, parts: Sequence[str], _body: Any) -> Any:
+        return {"chunk": [_member(user) for user in self.members[parts[1]]]}
+
+    def _query(self, _parts: Sequence[str], body: Any) -> Any:
+        wanted = [user for user in body["device_keys"] if user.partition(":")[2] not in self.unreachable]
+        return {"device_keys": {u: self.devices[u] for u in wanted}, "failures": {s: {} for s in self.unreachable}}
+
+    def _claim(self, _parts: Sequence[str], body: Any) -> Any:
+        found: dict[str, dict[str, Any]] = defaultdict(dict)
+        for user, devices in body["one_time_keys"].items():
+            for device in devices:
+                if keys := self.one_time.get((user, device)):
+                    found[user][device] = dict([keys.popitem()])
+        return {"one_time_keys": found, "failures": {}}
+
+    def _sendToDevice(self, parts: Sequence[str], body: Any) -> Any:  # noqa: N802 - named as in the path
+        for user, devices in body["messages"].items():
+            for device, content in devices.items():
+                self.inbox[user, device].append({"type": parts[1], "sender": BOT, "content": content})
+        return {}
+
+    def _upload(self, _parts: Sequence[str], body: Any) -> Any:
+        self.devices[BOT]["BOT"] = body.get("device_keys")
+        return {"one_time_key_counts": {"signed_curve25519": 50}}
+
+
+def _member(user: str, membership: str = "join") -> dict[str, Any]:
+    return {"type": "m.room.member", "state_key": user, "event_id": f"${user}", "content": {"membership": membership}}
+
+
+class World:
+    """The bot's keys at work on a server, and people."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.clock, self.server = folder, FakeClock(), Server()
+        self.machine = Machine(BOT, "BOT", folder / "bot", "pickle")
+        self.encryption = Encryption(self.machine, self.server.ask, self.clock)
+        self.people: dict[UserId, Person] = {}
+        self.server.settings[ROOM] = {"algorithm": MEGOLM}
+
+    def person(self, user: UserId) -> Person:
+        self.people[user] = Person(user, self.folder / user, self.server)
+        self.server.members[ROOM].append(user)
+        return self.people[user]
+
+    async def says(self, room: RoomId = ROOM) -> RawEvent:
+        type_, content = await self.encryption.sealed(room, "m.room.message", TEXT)
+        return {"type": type_, "sender": BOT, "event_id": "$1", "content": content}
+
+    async def syncs(self, since: str = "s", **answer: Any) -> Sequence[tuple[RoomId, RawEvent]]:
+        counts = {"device_one_time_keys_count": {"signed_curve25519": 50}}
+        return await self.encryption.take_in(since, counts | answer)
+
+    async def sees(self, *events: RawEvent, limited: bool = False) -> None:
+        await self.syncs(rooms={"join": {ROOM: {"timeline": {"events": list(events), "limited": limited}}}})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    for machine in (world.machine, *world.people.values()):
+        machine.close()
+
+
+async def test_everybody_in_the_room_reads_it(world: World) -> None:
+    ann, bob = world.person(ANN), world.person(BOB)
+    raw = await world.says()
+    assert raw["type"] == "m.room.encrypted"
+    assert ann.hears(world.server, raw) == bob.hears(world.server, raw) == "hello"
+
+
+async def test_a_second_message_costs_no_request(world: World) -> None:
+    world.person(ANN)
+    await world.says()
+    before = world.server.asked.total()
+    await world.says()
+    assert world.server.asked.total() == before
+
+
+async def test_members_are_asked_for_again_when_one_comes_or_a_gap_may_hide_one(world: World) -> None:
+    world.person(ANN)
+    await world.says()
+    await world.sees(_member(BOB))
+    bob = world.person(BOB)
+    session = world.machine.outbound(ROOM, {}).id
+    assert bob.hears(world.server, await world.says()) == "hello"
+    assert world.machine.outbound(ROOM, {}).id == session
+    await world.sees({"type": "m.room.message", "event_id": "$x", "content": {}})
+    await world.says()
+    assert world.server.asked["members"] == 2
+    await world.sees(limited=True)
+    await world.says()
+    assert world.server.asked["members"] == 3
+
+
+async def test_who_has_gone_cannot_read_on(world: World) -> None:
+    ann, bob = world.person(ANN), world.person(BOB)
+    ann.hears(world.server, await world.says())
+    bob.hears(world.server, await world.says())
+    world.server.members[ROOM].remove(BOB)
+    await world.sees(_member(BOB, "leave"))
+    raw = await world.says()
+    assert ann.hears(world.server, raw) == "hello"
+    assert (BOB, "PHONE") not in world.server.inbox
+
+
+async def test_a_new_device_is_found_when_sync_tells_of_it(world: World) -> None:
+    world.person(ANN)
+    await world.says()
+    laptop = Machine(ANN, "LAPTOP", world.folder / "laptop", "pickle")
+    world.server.publish(laptop)
+    await world.syncs(device_lists={"changed": [ANN]})
+    await world.says()
+    assert world.server.inbox[ANN, "LAPTOP"]
+    laptop.close()
+
+
+async def test_a_change_while_the_devices_are_asked_for_is_not_lost(world: World) -> None:
+    world.person(ANN)
+    world.server.meanwhile["query"] = lambda: world.syncs(device_lists={"changed": [ANN]})
+    await world.says()
+    await world.says()
+    assert world.server.asked["query"] == 2
+
+
+async def test_many_rooms_at_once_ask_for_devices_together(world: World) -> None:
+    rooms = [RoomId(f"!{number}:here") for number in range(20)]
+    for number, room in enumerate(rooms):
+        world.server.settings[room] = {"algorithm": MEGOLM}
+        world.server.members[room] = [f"@p{number}-{n}:here" for n in range(10)]
+    await asyncio.gather(*(world.says(room) for room in rooms))
+    assert world.server.asked["query"] <= 2
+
+
+async def test_a_server_that_does_not_answer_delays_one_message_only(world: World) -> None:
+    ann = world.person(ANN)
+    world.server.members[ROOM].append(FAR)
+    world.server.unreachable.add("away")
+    assert ann.hears(world.server, await world.says()) == "hello"
+    await world.says()
+    assert world.server.asked["query"] == 1
+    world.clock.advance(UNREACHABLE_FOR + timedelta(seconds=1))
+    world.server.unreachable.clear()
+    far = Person(FAR, world.folder / FAR, world.server)
+    assert far.hears(world.server, await world.says()) == "hello"
+    far.close()
+
+
+async def test_a_device_without_one_time_keys_holds_up_nobody(world: World) -> None:
+    ann, _bob = world.person(ANN), world.person(BOB)
+    keys = world.server.one_time.pop((BOB, "PHONE"))
+    assert ann.hears(world.server, await world.says()) == "hello"
+    await world.says()
+    assert world.server.asked["claim"] == 1
+    world.server.one_time[BOB, "PHONE"] = keys
+    world.clock.advance(UNREACHABLE_FOR + timedelta(seconds=1))
+    assert world.people[BOB].hears(world.server, await world.says()) == "hello"
+
+
+@pytest.mark.parametrize("kind", ["state", "members", "query", "claim", "sendToDevice"])
+@pytest.mark.parametrize("failure", [Temporary("the test says so"), asyncio.CancelledError()])
+async def test_whatever_fails_on_the_way_the_next_message_gets_through(
+    world: World, kind: str, failure: BaseException
+) -> None:
+    ann = world.person(ANN)
+    world.server.failing[kind] = failure
+    with pytest.raises(type(failure)):
+        await world.says()
+    assert ann.hears(world.server, await world.says()) == "hello"
+
+
+async def test_five_at_once_in_one_room_share_the_key_once(world: World) -> None:
+    world.person(ANN)
+    await asyncio.gather(*(world.says() for _ in range(5)))
+    assert world.server.asked["sendToDevice"] == 1
+
+
+async def test_an_open_room_stays_open_and_a_closed_one_closed(world: World) -> None:
+    world.server.settings.clear()
+    assert await world.encryption.sealed(ROOM, "m.room.message", TEXT) == ("m.room.message", TEXT)
+    await world.sees({"type": "m.room.encryption", "state_key": "", "event_id": "$e", "content": {"algorithm": MEGOLM}})
+    assert (await world.says())["type"] == "m.room.encrypted"
+    later = Encryption(world.machine, world.server.ask, world.clock)  # a new process, and a homeserver that lies
+    assert await later.is_encrypted(ROOM)
+
+
+async def test_an_unknown_encryption_is_not_written_to_in_clear(world: World) -> None:
+    world.server.settings[ROOM] = {"algorithm": "m.tomorrow"}
+    with pytest.raises(Permanent, match="not known"):
+        await world.says()
+
+
+# --- what comes in
+
+
+async def ann_says(world: World, ann: Person, event_id: str = "$late") -> tuple[RawEvent, RawEvent]:
+    """What Ann says, and what brings the key of it."""
+    world.machine.learn({ANN: world.server.devices[ANN]}, [ANN])
+    await world.syncs()  # publishes the bot's keys
+    if not ann.devices([BOT]):
+        body = world.machine.to_publish(one_time_keys=0, has_fallback=True)
+        world.machine.published()
+        ann.learn({BOT: {"BOT": world.server.devices[BOT]["BOT"]}}, [BOT])
+        assert ann.begin_session(ann.devices([BOT])[0], next(iter(body["one_time_keys"].values())))
+    session = ann.outbound(ROOM, {})
+    key = ann.wrap(ann.devices([BOT])[0], "m.room_key", ann.room_key(ROOM, session))
+    content = ann.encrypt(ROOM, "m.room.message", TEXT)
+    raw = {"type": "m.room.encrypted", "sender": ANN, "event_id": event_id, "origin_server_ts": 1, "content": content}
+    return raw, {"type": "m.room.encrypted", "sender": ANN, "content": key}
+
+
+async def test_a_message_whose_key_comes_later_is_read_then_and_once(world: World) -> None:
+    raw, key = await ann_says(world, world.person(ANN))
+    assert world.encryption.opened(ROOM, raw) is raw
+    assert await world.syncs("s1") == ()
+    ((room, opened),) = await world.syncs("s2", to_device={"events": [key]})
+    assert (room, opened["type"], opened["content"], opened["event_id"]) == (ROOM, "m.room.message", TEXT, "$late")
+    assert await world.syncs("s3") == ()
+
+
+async def test_what_came_late_comes_again_with_a_batch_that_is_asked_for_again(world: World) -> None:
+    raw, key = await ann_says(world, world.person(ANN))
+    world.encryption.opened(ROOM, raw)
+    first = await world.syncs("s2", to_device={"events": [key]})
+    assert await world.syncs("s2", to_device={"events": [key]}) == first != ()
+
+
+async def test_a_key_that_comes_too_late_brings_nothing_back(world: World) -> None:
+    raw, key = await ann_says(world, world.person(ANN))
+    world.encryption.opened(ROOM, raw)
+    world.clock.advance(KEY_MAY_TAKE + timedelta(seconds=1))
+    assert await world.syncs("s2", to_device={"events": [key]}) == ()
+
+
+async def test_a_key_in_the_same_batch_is_there_in_time(world: World) -> None:
+    raw, key = await ann_says(world, world.person(ANN))
+    await world.syncs("s2", to_device={"events": [key]})
+    assert world.encryption.opened(ROOM, raw)["content"] == TEXT
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"to_device": None},
+        {"to_device": {"events": "x"}},
+        {"to_device": {"events": [None, 1, {}, {"type": "m.room.encrypted"}]}},
+        {"device_lists": []},
+        {"device_lists": {"changed": "x", "left": [1, None]}},
+        {"device_one_time_keys_count": []},
+        {"device_one_time_keys_count": {"signed_curve25519": "many"}},
+        {"device_unused_fallback_key_types": {}},
+        {"rooms": []},
+        {"rooms": {"join": {ROOM: None}, "leave": None}},
+        {"rooms": {"join": {ROOM: {"state": {"events": [{"type": "m.room.encryption", "state_key": ""}]}}}}},
+    ],
+)
+async def test_no_sync_answer_breaks_it(world: World, answer: dict[str, Any]) -> None:
+    world.person(ANN)
+    await world.syncs(**answer)
+    assert (await world.says())["type"] == "m.room.encrypted"
+
+
+async def test_one_time_keys_that_ran_out_are_made_up_for(world: World) -> None:
+    await world.syncs()
+    uploads = world.server.asked["upload"]
+    await world.syncs(device_one_time_keys_count={})  # none is left: so the specification says it
+    assert world.server.asked["upload"] == uploads + 1
+
+
+@pytest.mark.parametrize("failure", [Temporary("the test says so"), Permanent(400, "M_UNKNOWN", "already exists")])
+async def test_a_failed_upload_stops_nothing_and_is_made_again(world: World, failure: Exception) -> None:
+    await world.syncs()
+    world.server.failing["upload"] = failure
+    await world.syncs(device_one_time_keys_count={})
+    before = world.server.asked["upload"]
+    await world.syncs(device_one_time_keys_count={})
+    assert world.server.asked["upload"] == before + 1
