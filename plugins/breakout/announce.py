@@ -15,6 +15,7 @@ from plugins.breakout.domain import notices as n
 from plugins.breakout.domain.estimate import invites_left
 from plugins.breakout.domain.model import Errand, Phase, Session
 from plugins.breakout.keys import Control
+from plugins.breakout.observe import is_encrypted
 from plugins.breakout.relaying import Copy, Words
 from plugins.breakout.scene import Scene
 
@@ -211,11 +212,15 @@ async def send_text(unit: Unit, scene: Scene, errand: Errand, text: Relayed) -> 
         )
 
 
-async def send_on(unit: Unit, scene: Scene, errand: Errand, found: Words | Copy) -> None:
-    """Put somebody's message into the outbox for each room."""
+async def send_on(unit: Unit, scene: Scene, errand: Errand, found: Words | Copy) -> bool:
+    """Put somebody's message into the outbox for each room; False where nothing of the errand goes out at all."""
     assert errand.relays is not None  # noqa: S101 - asked only for errands that relay
     origin, group = EventId(errand.relays), errand_group(errand)
+    kept_back = []
     for number, room in errand_rooms(scene.plan, errand):
+        if isinstance(found, Copy) and found.is_encrypted_file and not await is_encrypted(unit.rooms, room):
+            kept_back.append(number)  # its key would stand there for the homeserver to read
+            continue
         key = n.Broadcast(scene.plan.id, errand.event, number).key + ":on"
         if isinstance(found, Words):
             said = views.passed_on(scene, errand.by, found.by, found.text)
@@ -224,6 +229,9 @@ async def send_on(unit: Unit, scene: Scene, errand: Errand, found: Words | Copy)
             await unit.outbox.relay(
                 key, room, found.type, found.content, group=group, wake=scene.hall.id, origin=origin
             )
+    if kept_back:
+        await _answer(unit, errand, views.kept_back(scene, kept_back), key="kept-back")
+    return not kept_back or await has_text(unit, errand)
 
 
 async def give_receipt(unit: Unit, scene: Scene, errand: Errand) -> bool:
@@ -239,7 +247,9 @@ async def give_receipt(unit: Unit, scene: Scene, errand: Errand) -> bool:
         for seat in scene.plan.seats.values()
         if seat.room in numbers.values() and seat.presence != "joined"
     ]
-    await _answer(unit, errand, views.receipt(scene, reached, list(failed), absent))
+    here = await is_encrypted(unit.rooms, RoomId(errand.asked_in))
+    unlike = [number for room, number in numbers.items() if await is_encrypted(unit.rooms, room) is not here]
+    await _answer(unit, errand, views.receipt(scene, reached, list(failed), absent, unlike, encrypted=here))
     return True
 
 

@@ -175,7 +175,8 @@ class Controller:
                 if event is not None and event.get("sender") == self._host.me and await announce.has_text(unit, errand):
                     pass  # words in reply to what the bot said are an answer to it, and meant without it
                 elif found is not None:
-                    await announce.send_on(unit, scene, errand, found)
+                    if not await announce.send_on(unit, scene, errand, found):
+                        continue
                 elif not await announce.cannot_relay(unit, scene, errand):
                     continue
                 left.append(replace(errand, relays=None))

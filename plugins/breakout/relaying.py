@@ -31,11 +31,16 @@ class Copy:
     type: str
     content: Mapping[str, Any]
 
+    @property
+    def is_encrypted_file(self) -> bool:
+        """Whether it carries the key of an attachment (client-server API, "Sending encrypted attachments")."""
+        return isinstance(self.content.get("file"), Mapping)
+
 
 def to_relay(event: RawEvent) -> Words | Copy | None:
     """What to say of `event`, as it reads since its last edit; None where there is nothing that others could read.
 
-    A redacted message is empty, an encrypted one cannot be read here, and a state event is no message.
+    A redacted message is empty, one that cannot be decrypted too, and a state event is no message.
     """
     type_, content = event.get("type"), _latest(event)
     if not content or "state_key" in event:

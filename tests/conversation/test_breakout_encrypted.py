@@ -95,3 +95,53 @@ async def test_a_command_whose_key_comes_late_is_carried_out_and_nobody_is_told(
         assert sum("2 breakout rooms are planned" in said for said in room.said) == 1
         await talk.passes(180)
         assert not any(HINT in said for said in room.said)
+
+
+async def relayed_file(talk: Talk, room: Room, words: str = "") -> str:
+    """Ann has an encrypted file relayed; what the bot answers."""
+    file = {"url": "mxc://test/abc", "key": {"k": "secret"}, "iv": "iv", "hashes": {"sha256": "x"}, "v": "v2"}
+    original = talk.user("ann").say(room.id, "chart.png", msgtype="m.image", file=file)
+    relation = {"m.in_reply_to": {"event_id": original}}
+    return await room.says("@ann", f"!breakout broadcast {words}", **{"m.relates_to": relation})
+
+
+async def test_an_encrypted_file_is_relayed_with_its_key_to_encrypted_rooms() -> None:
+    async with conversation() as talk:
+        room = await a_private_class(talk)
+        await room.says("@ann", PLAN)
+        await room.says("@ann", "!breakout start")
+        assert "not encrypted" not in await relayed_file(talk, room)
+        for name in ("Red ·", "Green ·"):
+            assert talk.room_named(name).raw.messages[-1]["content"]["file"]["key"] == {"k": "secret"}
+
+
+@pytest.mark.parametrize("words", ["", "Look at this"])
+async def test_an_encrypted_file_does_not_go_to_rooms_without_encryption(words: str) -> None:
+    async with conversation({"breakout": {"encryption": "never"}}) as talk:
+        room = await a_private_class(talk)
+        await room.says("@ann", PLAN)
+        await room.says("@ann", "!breakout start")
+        answer = await relayed_file(talk, room, words)
+        assert "That file is encrypted and Red and Green are not" in answer
+        assert ("Said in" in answer) is bool(words)
+        for name in ("Red ·", "Green ·"):
+            assert not any("file" in event["content"] for event in talk.room_named(name).raw.messages)
+
+
+@pytest.mark.parametrize(
+    ("setting", "private", "remark"),
+    [
+        ("never", True, "Red and Green are not encrypted, though this room is."),
+        ("always", False, "Red and Green are encrypted, though this room is not."),
+        ("auto", True, ""),
+        ("auto", False, ""),
+    ],
+)
+async def test_a_moderator_is_told_where_a_text_leaves_encryption(setting: str, private: bool, remark: str) -> None:
+    async with conversation({"breakout": {"encryption": setting}}) as talk:
+        room = await (a_private_class(talk) if private else a_class(talk))
+        await room.says("@ann", PLAN)
+        await room.says("@ann", "!breakout start")
+        receipt = await room.says("@ann", "!breakout broadcast Hello")
+        assert remark in receipt
+        assert ("encrypted" in receipt) is bool(remark)

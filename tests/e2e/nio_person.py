@@ -29,6 +29,8 @@ class NioPerson:
 
     client: AsyncClient
     heard: list[tuple[str, Event]] = field(default_factory=list)
+    left: set[str] = field(default_factory=set)
+    """Rooms that this one is out of; nio keeps them among its rooms."""
 
     @property
     def user_id(self) -> str:
@@ -41,6 +43,7 @@ class NioPerson:
         assert isinstance(answer, SyncResponse), answer
         for room, info in answer.rooms.join.items():
             self.heard += [(room, event) for event in info.timeline.events]
+        self.left |= set(answer.rooms.leave)
         if self.client.should_upload_keys:
             await self.client.keys_upload()
         if self.client.should_query_keys:
@@ -59,6 +62,25 @@ class NioPerson:
             lambda: next((e for where, e in self.heard if where == room and getattr(e, "body", None) == text), None)
         )
         return found
+
+    async def reads(self, room: str, part: str) -> Event:
+        """A message that contains this, decrypted."""
+        found: Event = await self.until(
+            lambda: next((e for where, e in self.heard if where == room and part in getattr(e, "body", "")), None)
+        )
+        return found
+
+    async def is_out_of(self, room: str) -> None:
+        """Out of the room."""
+        await self.until(lambda: room in self.left)
+
+    async def comes_to(self, name: str) -> str:
+        """Accept the invite to the room whose name contains this."""
+        room: str = await self.until(
+            lambda: next((r for r, there in self.client.invited_rooms.items() if name in (there.name or "")), None)
+        )
+        await self.join(room)
+        return room
 
     def unreadable(self, room: str) -> list[Event]:
         """What could not be decrypted."""

@@ -1,18 +1,20 @@
-"""A session on a real Synapse, with people who know nothing of the bot's code."""
+"""A session on a real Synapse, with people who know nothing of the bot's code; once more in encrypted rooms."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from bot.app import App, running
 from bot.clock import SystemClock
+from bot.credentials import key_store
 from bot.loader import load
 from bot.matrix.client import NioHomeserver
 from bot.store.database import Database
 from bot.testing.pytest_plugin import People
 from bot.testing.synapse import Homeserver
+from tests.e2e.nio_person import NioPerson, nio_person
 
 
 @asynccontextmanager
@@ -23,7 +25,7 @@ async def bot_on(server: Homeserver, name: str, folder: Path, **settings: object
     database = await Database.open(folder)
     try:
         async with NioHomeserver.connect(
-            server.url, account.user_id, account.device_id, account.access_token, clock
+            server.url, account.user_id, account.device_id, account.access_token, clock, key_store(folder)
         ) as homeserver:
             app = App(account=homeserver, database=database, loaded=load({"breakout": settings}), clock=clock)
             async with running(app):
@@ -68,3 +70,40 @@ async def test_people_are_split_and_brought_back(homeserver: Homeserver, people:
         await mia.message("are being deleted", main)
         for guest in guests:
             assert await guest.joined_rooms() == {main}
+
+
+async def test_the_same_in_encrypted_rooms(homeserver: Homeserver, people: People, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+
+        async def come(name: str) -> NioPerson:
+            (folder := tmp_path / name).mkdir()
+            return await stack.enter_async_context(nio_person(homeserver, people.localpart(name), folder))
+
+        mia, *guests = [await come(name) for name in ("Mia", "Ann", "Bob", "Cleo", "Dan")]
+        settings = {"closing_notice": 1, "long_closing_notice": 1}
+        bot = await stack.enter_async_context(
+            bot_on(homeserver, people.localpart("breakout"), tmp_path / "bot", **settings)
+        )
+        main = await mia.create(*(guest.user_id for guest in guests), bot, name="Class 7b")
+        for guest in guests:
+            await guest.join(main)
+        await mia.reads(main, "setup 4")
+        await mia.say(main, "!breakout setup 2")
+        await mia.reads(main, "2 breakout rooms are planned")
+        await mia.say(main, "!breakout start 20m")
+        rooms = {guest.user_id: await guest.comes_to("Class 7b") for guest in guests}
+        for guest in guests:
+            await guest.reads(rooms[guest.user_id], "Welcome to")
+        await mia.say(main, "!breakout broadcast Hello")
+        await mia.reads(main, "Said in 2 rooms")
+        for guest in guests:
+            await guest.reads(rooms[guest.user_id], "Hello")
+        await guests[0].say(rooms[guests[0].user_id], "!help Where are we?")
+        desk = await mia.comes_to("Moderators of")
+        await mia.say(main, "!breakout end")
+        await mia.reads(main, "everybody is back here")
+        for guest in guests:
+            await guest.is_out_of(rooms[guest.user_id])
+        for person in (mia, *guests):
+            for room in (main, desk, *rooms.values()):
+                assert not person.unreadable(room)

@@ -309,9 +309,18 @@ def back(scene: Scene) -> Doc:
 
 
 def receipt(
-    scene: Scene, reached: Sequence[int], failed: Sequence[tuple[int, str]], absent: Sequence[tuple[str, int]]
+    scene: Scene,
+    reached: Sequence[int],
+    failed: Sequence[tuple[int, str]],
+    absent: Sequence[tuple[str, int]],
+    unlike: Sequence[int],
+    *,
+    encrypted: bool,
 ) -> Doc:
-    """Which rooms have a text, and who is seated there but not in."""
+    """Which rooms have a text, and who is seated there but not in.
+
+    `unlike` are the rooms that are encrypted where the room in which it was asked is not, or the reverse.
+    """
     if not reached and not failed:
         return doc(say("No room is open yet, so nobody was told."))
     names = listed([Text(scene.room_name(number)) for number in reached])
@@ -319,7 +328,37 @@ def receipt(
     problems = [say("Not said in {room}: {why}.", room=scene.room(number), why=why) for number, why in failed]
     away = people(scene, [user for user, _ in absent])
     missing = [say("Seated but not there: {people}.", people=away)] if absent else []
-    return doc(head or (), [Bullets(tuple(problems))] if problems else [], missing)
+    remark = [_other_encryption(scene, unlike, encrypted=encrypted)] if unlike else []
+    return doc(head or (), [Bullets(tuple(problems))] if problems else [], missing, remark)
+
+
+def _other_encryption(scene: Scene, numbers: Sequence[int], *, encrypted: bool) -> Para:
+    names, count = listed([Text(scene.room_name(number)) for number in numbers]), len(numbers)
+    if encrypted:
+        return say_n(
+            "{rooms} is not encrypted, though this room is.",
+            "{rooms} are not encrypted, though this room is.",
+            count,
+            rooms=names,
+        )
+    return say_n(
+        "{rooms} is encrypted, though this room is not.",
+        "{rooms} are encrypted, though this room is not.",
+        count,
+        rooms=names,
+    )
+
+
+def kept_back(scene: Scene, numbers: Sequence[int]) -> Doc:
+    """An encrypted attachment does not go to rooms without encryption."""
+    return doc(
+        say_n(
+            "That file is encrypted and {rooms} is not, so I did not send it there. Please upload it there yourself.",
+            "That file is encrypted and {rooms} are not, so I did not send it there. Please upload it there yourself.",
+            len(numbers),
+            rooms=listed([Text(scene.room_name(number)) for number in numbers]),
+        )
+    )
 
 
 def nothing_to_relay(scene: Scene) -> Doc:
