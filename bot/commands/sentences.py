@@ -112,9 +112,11 @@ def _argument(refusal: HostRefusal) -> Para:
         case UnknownPerson() | AmbiguousPerson():
             return _person(refusal)
         case BadNumber(typed, least, None):
-            return say("“{typed}” is no number from {least} on.", typed=_short(typed), least=least)
+            return say("“{typed}” is no whole number from {least} on, such as `4`.", typed=_short(typed), least=least)
         case BadNumber(typed, least, int() as most):
-            return say("“{typed}” is no number from {least} to {most}.", typed=_short(typed), least=least, most=most)
+            return say(
+                "“{typed}” is no whole number from {least} to {most}.", typed=_short(typed), least=least, most=most
+            )
         case BadChoice(typed, options):
             return say("“{typed}” is none of these: {options}.", typed=_short(typed), options=_list(options))
         case _:
@@ -130,7 +132,7 @@ def _duration(refusal: BadDuration) -> Para:
             return say("“{typed}” is too short. `90s`, `20m` and `1h30m` work.", typed=typed)
         case Fault.TOO_LONG:
             most = _length(refusal.most or timedelta())
-            return say("“{typed}” is too long: at most `{most}`.", typed=typed, most=most)
+            return say("“{typed}” is too long: `{most}` is the most.", typed=typed, most=most)
         case Fault.TWO_READINGS:
             first, second = refusal.readings
             return say(

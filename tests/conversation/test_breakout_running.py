@@ -42,7 +42,7 @@ async def test_the_board_says_who_is_where_in_words() -> None:
         talk.user("bob").join(talk.room_named("Red").id)
         await talk.settled()
         await talk.passes(10)
-        board = next(said for said in reversed(room.said) if "Red: " in said or "Red:" in said)
+        board = next(said for said in reversed(room.said) if "1. Red: " in said)
         assert "Bob" in board
         assert "Cleo (not yet there)" in board
         assert "1 of 2 here" in board

@@ -1,11 +1,12 @@
 """The commands, by theme: each one declaration, which parses, authorises, helps, documents and is tested."""
 
+# isort: off
 from plugins.breakout.commands import (  # noqa: F401 - importing them declares them, in the order of the help
-    general,
+    setting_up,
+    seating,
+    running,
+    talking,
     helping,
     participants,
-    running,
-    seating,
-    setting_up,
-    talking,
+    general,
 )

@@ -13,6 +13,7 @@ from plugins.breakout.domain.changes.seats import go_back
 from plugins.breakout.subject import BREAKOUT, Plug
 
 SECTION = "Help requests"
+IN_A_ROOM = "In a breakout room"
 
 
 @plugin.command(
@@ -103,7 +104,7 @@ async def ask(call: Call[Plug], text: Rest = "") -> Doc | None:
     return views.help_asked(await about.settle(change), change.told)
 
 
-@plugin.command("back", where=IN_BREAKOUT, examples=("back",), section=SECTION)
+@plugin.command("back", where=IN_BREAKOUT, examples=("back",), section=IN_A_ROOM)
 async def back(call: Call[Plug]) -> Doc:
     """Gives you the link to the main room; your seat stays yours."""
     about = it(call)
@@ -113,13 +114,13 @@ async def back(call: Call[Plug]) -> Doc:
     return views.back(await about.scene())
 
 
-@plugin.command("time", where=IN_BREAKOUT, examples=("time",), section=SECTION)
+@plugin.command("time", where=IN_BREAKOUT, examples=("time",), section=IN_A_ROOM)
 async def time(call: Call[Plug]) -> Doc:
     """Says how much time is left."""
     return views.time_left(await it(call).scene())
 
 
-@plugin.command("commands", where=IN_BREAKOUT, examples=("commands",), section=SECTION)
+@plugin.command("commands", where=IN_BREAKOUT, examples=("commands",), section=IN_A_ROOM)
 async def commands(call: Call[Plug]) -> Doc:
     """Lists what you can type here."""
     return help_overview(call)

@@ -41,7 +41,7 @@ def set_up(scene: Scene, told: SetUp, seconds: float) -> Doc:
         mode=mode_name(session.mode),
     )
     who = say(
-        "{members} in the main room, of whom {participants} take part; {here} seem to be here, {seated} have a seat.",
+        "{members} in the main room. Take part: {participants}. Seem to be here: {here}. Have a seat: {seated}.",
         members=counted_people(told.members),
         participants=told.participants,
         here=told.here,
@@ -59,7 +59,7 @@ def _replaced(told: SetUp) -> tuple[Para, ...]:
 
 def _how_long(seconds: float) -> tuple[Para, ...]:
     if seconds < A_WHILE:
-        return (say("The start takes a moment on this server."),)
+        return ()
     return (say("The start takes about {time} on this server.", time=length(timedelta(seconds=seconds))),)
 
 

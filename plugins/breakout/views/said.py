@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.message.doc import Doc, Inline, Para, Quote, Relayed, doc
+from bot.message.doc import Bullets, Doc, Inline, Para, Quote, Relayed, doc
 from plugins.breakout.domain import notices as n
 from plugins.breakout.domain.model import Mode
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.boards import KEYCAPS
-from plugins.breakout.views.words import length, listed, mentioned, people, say
+from plugins.breakout.views.words import length, listed, mentioned, people, say, say_n
 
 MOST_LINKS = 20
 """Rooms linked one by one in the start message."""
@@ -135,7 +135,7 @@ def welcome(scene: Scene, number: int) -> Doc:
     session, room = scene.plan, scene.plan.room(number)
     users = [seat.user for seat in session.people_of(number)]
     head = say("Welcome to **{room}**.", room=room.name)
-    who = [say("Here are {people}.", people=people(scene, users))] if users else []
+    who = [say_n("Here is {people}.", "Here are {people}.", len(users), people=people(scene, users))] if users else []
     task = [say("Your task: {task}", task=room.task)] if room.task else []
     if session.ends_at is not None:
         until = [say("The room closes at {end}.", end=scene.clock(session.ends_at))]
@@ -168,9 +168,9 @@ def main_started(scene: Scene) -> Doc:
         how = say("Open the invitation, such as **{name}**, and accept.", name=name)
     stay = say("You stay in this room too. Tap 🔁 for a new invitation.")
     rooms = session.open_rooms
-    links: list[Para] = []
+    links: list[Bullets] = []
     if len(rooms) <= MOST_LINKS:
-        links = [Para(listed([scene.room(room.number) for room in rooms]))]
+        links = [Bullets(tuple(Para((scene.room(room.number),)) for room in rooms))]
     return Doc(doc(head, how, stay, links).aloud().blocks, loud=True, keycaps=("🔁",))
 
 
