@@ -47,5 +47,16 @@ class Permanent(MatrixError):
         self.message = message
 
 
+class Interactive(Permanent):
+    """The homeserver wants the owner of the account to prove it (client-server API, "User-Interactive Authentication").
+
+    `session` goes into the proof.
+    """
+
+    def __init__(self, session: str, message: str) -> None:
+        super().__init__(401, "INTERACTIVE", message)
+        self.session = session
+
+
 class LoginLost(MatrixError):
     """The access token is no longer valid; nothing works until an admin logs the bot in again."""

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from nio.client.async_client import AsyncClient, AsyncClientConfig
 
-from bot.errors import LoginLost, MatrixError, Permanent, RateLimited, Temporary
+from bot.errors import Interactive, LoginLost, MatrixError, Permanent, RateLimited, Temporary
 
 USUAL_TIMEOUT = 30.0
 """Seconds for a request that neither makes a room nor waits for news."""
@@ -132,6 +132,8 @@ def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -
         return RateLimited(PAUSE_WHEN_NOT_TOLD if pause is None else pause)
     if status in (401, 403) and errcode in _LOST_LOGIN:
         return LoginLost(f"{errcode}: {message}")
+    if status == 401 and isinstance(body.get("flows"), list):  # noqa: PLR2004
+        return Interactive(str(body.get("session", "")), str(body.get("error", "the account's password is wanted")))
     if 400 <= status < 500 and (isinstance(errcode, str) or status in _PERMANENT_WITHOUT_ERRCODE):  # noqa: PLR2004
         return Permanent(status, str(errcode or f"HTTP_{status}"), message)
     return Temporary(f"HTTP {status}: {message}", _pause(body, headers))

@@ -1,0 +1,235 @@
+"""Sets the identity up, once: kept before it is uploaded, the device signed, a way back for a lost store."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+from bot.errors import Interactive, Permanent
+from bot.matrix.crypto import secret_storage
+from bot.matrix.crypto.identity import USAGES, Identity, IdentityError, has_signed
+from bot.matrix.http import Answer, path
+from bot.matrix.ids import UserId
+
+DEFAULT_KEY = "m.secret_storage.default_key"
+
+
+class Ask(Protocol):
+    """One request to the homeserver, as `bot.matrix.http.ask` makes it."""
+
+    async def __call__(
+        self, method: str, where: str, body: Mapping[str, Any] | None = None, query: Any = None, **more: Any
+    ) -> Answer: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose identity it is, and what signs for it."""
+
+    ask: Ask
+    me: UserId
+    device: str
+    sign: Callable[[Mapping[str, Any]], str]
+    """The signature of this device, whose keys are uploaded already."""
+    folder: Path
+    key: str
+    """With which it is encrypted in the folder."""
+
+    @property
+    def file(self) -> Path:
+        """Where the identity is kept."""
+        return self.folder / "identity.json"
+
+    @property
+    def pending(self) -> Path:
+        """Where a new one is kept until the homeserver has it, so that a refusal costs nobody the old one."""
+        return self.folder / "identity.pending.json"
+
+    @property
+    def file_key(self) -> bytes:
+        """The key of the file."""
+        return sha256(self.key.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What other people's clients find when they ask whether this device is the bot's."""
+
+    device: bool
+    """The homeserver has the keys of the device."""
+    master: bool
+    self_signing: bool
+    """Signed by the master key."""
+    signed: bool
+    """The device, by the self-signing key."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether strict clients talk to this device (MSC4153)."""
+        return self.device and self.master and self.self_signing and self.signed
+
+
+async def set_up(
+    account: Account, *, password: str | None = None, recovery_key: str | None = None, anew: bool = False
+) -> None:
+    """Have this device signed by the account's identity, which is made where the account has none.
+
+    Each step may be the last before a kill: what was done is found done the next time. An identity that the account
+    has is never replaced, unless `anew` says so. Raises `IdentityError`, `SecretError`, `Permanent`, `Temporary`.
+    """
+    server = None if anew else _public((await _keys(account)).get("master"))
+    if server is None:
+        new = Identity.new()
+        new.keep(account.pending, account.file_key)
+        await _upload(account, new, password)
+        server = new.public("master")
+    kept = Identity.kept(account.file, account.file_key)
+    pending = Identity.kept(account.pending, account.file_key)
+    if pending is not None and pending.public("master") == server:
+        kept = pending
+    elif kept is None:
+        kept = await _restored(account, server, recovery_key)
+    elif kept.public("master") != server:
+        raise IdentityError(
+            f"The account has another identity than the one kept in {account.folder}. Log in with the recovery key of "
+            "the account's own (`breakout-bot login --recovery-key-file …`), or make a new one on purpose "
+            "(`breakout-bot login --new-identity`), after which everybody has to verify the bot again."
+        )
+    kept.keep(account.file, account.file_key)
+    account.pending.unlink(missing_ok=True)
+    await _sign_device(account, kept)
+
+
+async def as_others_see_it(account: Account) -> Chain:
+    """Which links of the chain from the identity to this device hold."""
+    return _chain(account, await _keys(account))
+
+
+async def has_recovery(account: Account) -> bool:
+    """Whether the identity could be restored from the homeserver by somebody who has the recovery key."""
+    default = (await _data(account, DEFAULT_KEY)).get("key")
+    for usage in USAGES:
+        sealed = (await _data(account, f"m.cross_signing.{usage}")).get("encrypted")
+        if not (isinstance(sealed, Mapping) and isinstance(default, str) and default in sealed):
+            return False
+    return True
+
+
+async def new_recovery(account: Account) -> str:
+    """Put the identity into secret storage, encrypted with a new key; that is returned, and kept nowhere."""
+    kept = Identity.kept(account.file, account.file_key)
+    if kept is None:
+        raise IdentityError("There is no identity yet. Log the bot in first: `breakout-bot login`.")
+    key, name = secret_storage.new_key(), secrets.token_hex(16)
+    await _put_data(account, f"m.secret_storage.key.{name}", secret_storage.description(key))
+    for usage in USAGES:
+        secret = f"m.cross_signing.{usage}"
+        sealed = secret_storage.encrypt(key, secret, secret_storage.to_base64(kept.seed(usage)))
+        await _put_data(account, secret, {"encrypted": {name: sealed}})
+    await _put_data(account, DEFAULT_KEY, {"key": name})
+    return secret_storage.written(key)
+
+
+async def _restored(account: Account, server: str, recovery_key: str | None) -> Identity:
+    if recovery_key is None:
+        raise IdentityError(
+            f"The account has an identity that is not kept in {account.folder}. Log in with its recovery key "
+            "(`breakout-bot login --recovery-key-file …`), or make a new one on purpose "
+            "(`breakout-bot login --new-identity`), after which everybody has to verify the bot again."
+        )
+    key = secret_storage.read(recovery_key)
+    default = (await _data(account, DEFAULT_KEY)).get("key")
+    sealed = {
+        usage: (await _data(account, f"m.cross_signing.{usage}")).get("encrypted", {}).get(default) for usage in USAGES
+    }
+    try:
+        found = Identity.opened(key, sealed, "m.cross_signing.")
+    except ValueError as error:
+        raise secret_storage.SecretError("The account's secrets at the homeserver are damaged.") from error
+    if found.public("master") != server:
+        raise IdentityError("The recovery key opens an identity that the account no longer has.")
+    return found
+
+
+async def _upload(account: Account, kept: Identity, password: str | None) -> None:
+    """Stages of the upload that ask for the password (all but the first on most servers, MSC3967) get it."""
+    master = kept.key_object(account.me, "master")
+    by_device = {account.me: {f"ed25519:{account.device}": account.sign(master)}}
+    body: dict[str, Any] = {"master_key": {**master, "signatures": by_device}}
+    body |= {f"{usage}_key": kept.key_object(account.me, usage) for usage in USAGES[1:]}
+    where = path("keys", "device_signing", "upload")
+    try:
+        await account.ask("POST", where, body)
+    except Interactive as wanted:
+        if password is None:
+            raise IdentityError(
+                "The homeserver wants the account's password for its identity: put it into the settings, and log in "
+                "again (`breakout-bot login`)."
+            ) from None
+        proof = {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": account.me},
+            "password": password,
+            "session": wanted.session,
+        }
+        try:
+            await account.ask("POST", where, {**body, "auth": proof})
+        except Interactive as refused:
+            raise IdentityError(f"The homeserver does not take the password for this: {refused.message}.") from None
+
+
+async def _sign_device(account: Account, kept: Identity) -> None:
+    found = await _keys(account)
+    device = found.get("device")
+    if not isinstance(device, Mapping):
+        raise IdentityError("The homeserver does not have the keys of this device (yet).")
+    if _chain(account, found).signed:
+        return
+    plain = {name: value for name, value in device.items() if name not in ("unsigned", "signatures")}
+    signed = kept.signed("self_signing", account.me, plain)
+    await account.ask("POST", path("keys", "signatures", "upload"), {account.me: {account.device: signed}})
+    if not _chain(account, await _keys(account)).holds:
+        raise IdentityError(
+            "The homeserver did not take the signature of this device; `breakout-bot check` tells more."
+        )
+
+
+async def _keys(account: Account) -> Mapping[str, Any]:
+    """The account's public keys by usage, and this device's."""
+    answer = (await account.ask("POST", path("keys", "query"), {"device_keys": {account.me: []}})).json
+    found = {usage: answer.get(f"{usage}_keys", {}).get(account.me) for usage in USAGES}
+    return {**found, "device": answer.get("device_keys", {}).get(account.me, {}).get(account.device)}
+
+
+def _chain(account: Account, found: Mapping[str, Any]) -> Chain:
+    master, own = _public(found.get("master")), _public(found.get("self_signing"))
+    return Chain(
+        device=found.get("device") is not None,
+        master=master is not None,
+        self_signing=master is not None and has_signed(master, account.me, found.get("self_signing") or {}),
+        signed=own is not None and has_signed(own, account.me, found.get("device") or {}),
+    )
+
+
+def _public(key: Any) -> str | None:
+    """The public key in a key object."""
+    keys = key.get("keys") if isinstance(key, Mapping) else None
+    return next(iter(keys.values()), None) if isinstance(keys, Mapping) else None
+
+
+async def _data(account: Account, type_: str) -> Mapping[str, Any]:
+    try:
+        found = (await account.ask("GET", path("user", account.me, "account_data", type_))).json
+    except Permanent as refused:
+        if refused.status != 404:  # noqa: PLR2004
+            raise
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+async def _put_data(account: Account, type_: str, content: Mapping[str, Any]) -> None:
+    await account.ask("PUT", path("user", account.me, "account_data", type_), content)
