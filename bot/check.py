@@ -16,6 +16,7 @@ from bot.credentials import credentials
 from bot.errors import BotError, MatrixError
 from bot.loader import load
 from bot.matrix.client import NioHomeserver
+from bot.matrix.crypto.cross_signing import Chain
 from bot.store.database import Database
 
 
@@ -71,6 +72,21 @@ async def _store(config: Config) -> Finding:
     return Finding(f"the data folder {config.store.path} can be used", fine=True)
 
 
+def _identity(chain: Chain) -> Finding:
+    """What other people's apps find; strict ones have nothing to do with a device that its owner did not sign."""
+    what = "encrypted rooms: other people's apps know this device as the bot's own"
+    if chain.holds:
+        return Finding(what, fine=True)
+    missing = {
+        "the homeserver has no keys of the device": chain.device,
+        "the account has no identity": chain.master,
+        "its self-signing key is not signed": chain.self_signing,
+        "the device is not signed": chain.signed,
+    }
+    first = next(text for text, there in missing.items() if not there)
+    return Finding(what, fine=False, remedy=f"{first}: run `breakout-bot login`")
+
+
 async def _account(config: Config) -> AsyncIterator[Finding]:
     url = str(config.homeserver.url).rstrip("/")
     try:
@@ -79,6 +95,7 @@ async def _account(config: Config) -> AsyncIterator[Finding]:
             url, login.user_id, login.device_id, login.access_token, SystemClock()
         ) as account:
             batch = await asyncio.wait_for(account.sync(None, 0), 60)
+            chain = await account.as_others_see_it(login.device_id)
     except (MatrixError, TimeoutError) as error:
         yield Finding(
             "login",
@@ -90,6 +107,7 @@ async def _account(config: Config) -> AsyncIterator[Finding]:
         yield Finding("login", fine=False, remedy=str(error))
         return
     yield Finding(f"logged in at {url} as {login.user_id}, device {login.device_id}", fine=True)
+    yield _identity(chain)
     rooms, invites = len(batch.joined), len(batch.invited)
     yield Finding(f"in {rooms} rooms, {invites} invites open", fine=True)
     if not rooms:

@@ -1,4 +1,4 @@
-"""The one program: run · demo · check · config."""
+"""The one program: login · run · demo · check · config."""
 
 from __future__ import annotations
 
@@ -23,6 +23,29 @@ app = typer.Typer(
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="The YAML file with the settings; see config.example.yaml.")
 ]
+
+
+@app.command()
+def login(
+    config: ConfigFile = None,
+    recovery_key_file: Annotated[
+        Path | None, typer.Option(help="A file with the recovery key, after the data folder was lost.")
+    ] = None,
+    new_identity: Annotated[
+        bool, typer.Option("--new-identity", help="Replace the account's identity: everybody has to verify it again.")
+    ] = False,
+    new_recovery_key: Annotated[
+        bool, typer.Option("--new-recovery-key", help="Make another recovery key; the old one opens nothing any more.")
+    ] = False,
+) -> None:
+    """Log in, have other people's apps trust the bot's device, and show the recovery key."""
+    from bot.login import login as log_in
+
+    asyncio.run(
+        log_in(
+            config, recovery_key_file=recovery_key_file, new_identity=new_identity, new_recovery_key=new_recovery_key
+        )
+    )
 
 
 @app.command()

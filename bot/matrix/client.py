@@ -16,6 +16,7 @@ from nio.client.async_client import AsyncClient
 from bot.clock import Clock
 from bot.errors import LoginLost, Permanent, RateLimited
 from bot.matrix.batch import batch_of, events_of, sync_filter
+from bot.matrix.crypto.cross_signing import Account, Chain, as_others_see_it
 from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
 from bot.matrix.crypto.machine import Machine
 from bot.matrix.events import Content, RawEvent, RoomDelta, SyncBatch
@@ -51,6 +52,7 @@ class NioHomeserver:
     def __init__(self, client: AsyncClient, me: UserId, clock: Clock, machine: Machine | None = None) -> None:
         self._client, self._me = client, me
         self._encryption = Encryption(machine, self._ask, clock) if machine else None
+        self._machine = machine
         self._limiter = Limiter(clock)
         self._version: str | None = None
         self._own_rooms: dict[RoomId, str | None] = {}
@@ -70,6 +72,17 @@ class NioHomeserver:
             finally:
                 if machine:
                     machine.close()
+
+    async def as_others_see_it(self, device: str) -> Chain:
+        """Which links hold by which other people's clients know a device of the account."""
+        return await as_others_see_it(self._ask, self._me, device)
+
+    async def signer(self, keys: KeyStore) -> Account:
+        """What sets the identity of the account up; this device's keys are at the homeserver then."""
+        assert self._encryption is not None  # noqa: S101 - asked only of a connection with keys
+        assert self._machine is not None  # noqa: S101
+        await self._encryption.publish()
+        return Account(self._ask, self._me, self._machine.device, self._machine.sign, keys.folder, keys.key)
 
     @property
     def me(self) -> UserId:

@@ -72,9 +72,9 @@ async def name(homeserver: Homeserver, people: People) -> str:
 
 async def test_it_is_made_once_and_then_left_alone(homeserver: Homeserver, name: str, tmp_path: Path) -> None:
     async with device(homeserver, name, tmp_path) as (account, wire):
-        assert not (await as_others_see_it(account)).holds
+        assert not (await as_others_see_it(account.ask, account.me, account.device)).holds
         await set_up(account)
-        assert (await as_others_see_it(account)).holds
+        assert (await as_others_see_it(account.ask, account.me, account.device)).holds
         first, wire.writes = Identity.kept(account.file, account.file_key), []
         await set_up(account)
         assert wire.writes == []
@@ -94,7 +94,7 @@ async def test_a_kill_at_any_request_is_made_up_for(
             wire.left = None
             await set_up(account)
         wire.left = None
-        assert (await as_others_see_it(account)).holds
+        assert (await as_others_see_it(account.ask, account.me, account.device)).holds
 
 
 async def test_a_lost_store_is_restored_with_the_recovery_key(
@@ -113,7 +113,7 @@ async def test_a_lost_store_is_restored_with_the_recovery_key(
         assert wire.writes == []
         assert not account.file.exists()
         await set_up(account, recovery_key=recovery_key)
-        assert (await as_others_see_it(account)).holds
+        assert (await as_others_see_it(account.ask, account.me, account.device)).holds
         assert Identity.kept(account.file, account.file_key) == old
 
 
@@ -149,7 +149,7 @@ async def test_another_identity_is_never_replaced_by_itself_and_on_purpose_with_
         with pytest.raises(IdentityError, match="password"):
             await set_up(account, anew=True, password="wrong")
         await set_up(account, anew=True, password="secret")
-        assert (await as_others_see_it(account)).holds
+        assert (await as_others_see_it(account.ask, account.me, account.device)).holds
 
 
 async def test_a_failing_homeserver_leaves_it_for_later(homeserver: Homeserver, name: str, tmp_path: Path) -> None:

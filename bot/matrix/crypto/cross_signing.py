@@ -81,7 +81,7 @@ async def set_up(
     Each step may be the last before a kill: what was done is found done the next time. An identity that the account
     has is never replaced, unless `anew` says so. Raises `IdentityError`, `SecretError`, `Permanent`, `Temporary`.
     """
-    server = None if anew else _public((await _keys(account)).get("master"))
+    server = None if anew else _public((await _keys(account.ask, account.me, account.device)).get("master"))
     if server is None:
         new = Identity.new()
         new.keep(account.pending, account.file_key)
@@ -91,7 +91,7 @@ async def set_up(
     pending = Identity.kept(account.pending, account.file_key)
     if pending is not None and pending.public("master") == server:
         kept = pending
-    elif kept is None:
+    elif kept is None or (recovery_key is not None and kept.public("master") != server):
         kept = await _restored(account, server, recovery_key)
     elif kept.public("master") != server:
         raise IdentityError(
@@ -104,9 +104,9 @@ async def set_up(
     await _sign_device(account, kept)
 
 
-async def as_others_see_it(account: Account) -> Chain:
-    """Which links of the chain from the identity to this device hold."""
-    return _chain(account, await _keys(account))
+async def as_others_see_it(ask: Ask, me: UserId, device: str) -> Chain:
+    """Which links of the chain from the account's identity to a device hold."""
+    return _chain(me, await _keys(ask, me, device))
 
 
 async def has_recovery(account: Account) -> bool:
@@ -183,35 +183,35 @@ async def _upload(account: Account, kept: Identity, password: str | None) -> Non
 
 
 async def _sign_device(account: Account, kept: Identity) -> None:
-    found = await _keys(account)
+    found = await _keys(account.ask, account.me, account.device)
     device = found.get("device")
     if not isinstance(device, Mapping):
         raise IdentityError("The homeserver does not have the keys of this device (yet).")
-    if _chain(account, found).signed:
+    if _chain(account.me, found).signed:
         return
     plain = {name: value for name, value in device.items() if name not in ("unsigned", "signatures")}
     signed = kept.signed("self_signing", account.me, plain)
     await account.ask("POST", path("keys", "signatures", "upload"), {account.me: {account.device: signed}})
-    if not _chain(account, await _keys(account)).holds:
+    if not _chain(account.me, await _keys(account.ask, account.me, account.device)).holds:
         raise IdentityError(
             "The homeserver did not take the signature of this device; `breakout-bot check` tells more."
         )
 
 
-async def _keys(account: Account) -> Mapping[str, Any]:
-    """The account's public keys by usage, and this device's."""
-    answer = (await account.ask("POST", path("keys", "query"), {"device_keys": {account.me: []}})).json
-    found = {usage: answer.get(f"{usage}_keys", {}).get(account.me) for usage in USAGES}
-    return {**found, "device": answer.get("device_keys", {}).get(account.me, {}).get(account.device)}
+async def _keys(ask: Ask, me: UserId, device: str) -> Mapping[str, Any]:
+    """The account's public keys by usage, and a device's."""
+    answer = (await ask("POST", path("keys", "query"), {"device_keys": {me: []}})).json
+    found = {usage: answer.get(f"{usage}_keys", {}).get(me) for usage in USAGES}
+    return {**found, "device": answer.get("device_keys", {}).get(me, {}).get(device)}
 
 
-def _chain(account: Account, found: Mapping[str, Any]) -> Chain:
+def _chain(me: UserId, found: Mapping[str, Any]) -> Chain:
     master, own = _public(found.get("master")), _public(found.get("self_signing"))
     return Chain(
         device=found.get("device") is not None,
         master=master is not None,
-        self_signing=master is not None and has_signed(master, account.me, found.get("self_signing") or {}),
-        signed=own is not None and has_signed(own, account.me, found.get("device") or {}),
+        self_signing=master is not None and has_signed(master, me, found.get("self_signing") or {}),
+        signed=own is not None and has_signed(own, me, found.get("device") or {}),
     )
 
 

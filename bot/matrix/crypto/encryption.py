@@ -280,6 +280,11 @@ class Encryption:
 
     # --- what the homeserver is to have of us
 
+    async def publish(self) -> None:
+        """Let the homeserver have the keys by which others find this device, where it has them not."""
+        if not self._machine.is_published:
+            await self._upload(self._machine.to_publish(one_time_keys=0, has_fallback=False))
+
     async def _tend(self) -> None:
         """Upload the keys that have run low, mend broken sessions; what fails is tried again with the next sync."""
         try:

@@ -75,6 +75,11 @@ class Machine:
         self._store.database.close()
 
     @property
+    def is_published(self) -> bool:
+        """Whether the homeserver has taken this device's identity keys."""
+        return bool(self._olm.account.shared)
+
+    @property
     def curve25519(self) -> str:
         """The key by which other devices address this one."""
         return str(self._olm.account.identity_keys["curve25519"])
