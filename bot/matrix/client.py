@@ -154,6 +154,8 @@ class NioHomeserver:
                 raise
         with suppress(Permanent):  # a room that the homeserver has forgotten already
             await self._ask("POST", path("rooms", room, "forget"), {})
+        if self._encryption:
+            self._encryption.forget(room)
 
     # --- Members
 
@@ -179,6 +181,8 @@ class NioHomeserver:
         body = _with_reason({"user_id": user}, reason)
         try:
             await self._act("POST", path("rooms", room, verb), body, room=room, urgency=urgency)
+            if self._encryption:
+                self._encryption.members_change(room)
         except Permanent as refused:
             # Servers tell "is so already" and "may not" apart only by words; the state tells it for certain.
             if refused.status != 403:  # noqa: PLR2004

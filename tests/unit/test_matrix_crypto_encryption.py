@@ -14,7 +14,7 @@ import pytest
 
 from bot.errors import Permanent, Temporary
 from bot.matrix.crypto.encryption import KEY_MAY_TAKE, UNREACHABLE_FOR, Encryption
-from bot.matrix.crypto.machine import MEGOLM, Machine
+from bot.matrix.crypto.machine import MEGOLM, Machine, NoKeyError
 from bot.matrix.events import RawEvent
 from bot.matrix.http import Answer
 from bot.matrix.ids import RoomId, UserId
@@ -184,6 +184,27 @@ async def test_who_has_gone_cannot_read_on(world: World) -> None:
     raw = await world.says()
     assert ann.hears(world.server, raw) == "hello"
     assert (BOB, "PHONE") not in world.server.inbox
+
+
+async def test_whom_we_remove_ourselves_cannot_read_on_though_sync_has_not_told_it(world: World) -> None:
+    world.person(ANN)
+    bob = world.person(BOB)
+    bob.hears(world.server, await world.says())
+    world.server.members[ROOM].remove(BOB)
+    world.encryption.members_change(ROOM)
+    with pytest.raises(NoKeyError):
+        bob.hears(world.server, await world.says())
+
+
+async def test_a_room_that_we_left_leaves_no_keys(world: World) -> None:
+    world.person(ANN)
+    raw = await world.says()
+    assert world.machine.decrypt(ROOM, raw)
+    await world.syncs(rooms={"leave": {ROOM: {}}})
+    for machine in (world.machine, again := Machine(BOT, "BOT", world.folder / "bot", "pickle")):
+        with pytest.raises(NoKeyError):
+            machine.decrypt(ROOM, raw)
+    again.close()
 
 
 async def test_a_new_device_is_found_when_sync_tells_of_it(world: World) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from nio.crypto.device import OlmDevice
@@ -47,6 +47,9 @@ MOST_WAITING = 1000
 """Messages that wait for their key."""
 
 
+T = TypeVar("T")
+
+
 class Ask(Protocol):
     """One request to the homeserver, as `bot.matrix.http.ask` makes it."""
 
@@ -75,7 +78,7 @@ class Encryption:
         self._known: set[UserId] = set()
         """Users of whom every device is known, as of the last sync."""
         self._wanted: set[UserId] = set()
-        self._querying = asyncio.Lock()
+        self._querying, self._busy = asyncio.Lock(), asyncio.Lock()
         self._unreachable: dict[UserId | tuple[str, str], datetime] = {}
         self._waiting: OrderedDict[str, tuple[RoomId, RawEvent, datetime]] = OrderedDict()
         """By event id, oldest first: messages whose key is not here."""
@@ -88,8 +91,7 @@ class Encryption:
 
     async def take_in(self, since: str | None, answer: Mapping[str, Any]) -> Sequence[tuple[RoomId, RawEvent]]:
         """Take in what a sync answer says of keys and members; the earlier messages that can be read only now."""
-        keys = {key for raw in events_of(answer.get("to_device")) if (key := self._machine.receive(raw))}
-        self._machine.received()
+        keys = await self._receive(events_of(answer.get("to_device")))
         lists = _mapping(answer.get("device_lists"))
         for name in ("changed", "left"):
             changed = {UserId(user) for user in _list(lists.get(name)) if isinstance(user, str)}
@@ -104,11 +106,22 @@ class Encryption:
         for room, body in _mapping(rooms.get("join")).items():
             self._note_room(RoomId(room), _mapping(body))
         for room in _mapping(rooms.get("leave")):
-            self._rooms.pop(RoomId(room), None)
+            self.forget(RoomId(room))
         await self._tend()
         former, late = self._last
         self._last = since, (*(late if since == former else ()), *self._late(keys))
         return self._last[1]
+
+    async def _receive(self, events: Sequence[RawEvent]) -> Collection[tuple[RoomId, str]]:
+        """Take in what came to this device; the keys that it brought."""
+        keys: set[tuple[RoomId, str]] = set()
+
+        def receive(some: Sequence[RawEvent]) -> None:
+            keys.update(key for raw in some if (key := self._machine.receive(raw)))
+            self._machine.received()
+
+        await self._in_turns(events, receive)
+        return keys
 
     def _note_room(self, room: RoomId, body: Mapping[str, Any]) -> None:
         events = (*events_of(body.get("state")), *events_of(body.get("timeline")))
@@ -120,7 +133,17 @@ class Encryption:
             return
         gap = _mapping(body.get("timeline")).get("limited") is True
         if gap or any(raw.get("type") == "m.room.member" and "state_key" in raw for raw in events):
+            self.members_change(room)
+
+    def members_change(self, room: RoomId) -> None:
+        """Somebody is being invited or removed: who may read the next message is to be asked, not awaited by sync."""
+        if known := self._rooms.get(room):
             known.members = None
+
+    def forget(self, room: RoomId) -> None:
+        """We are out of a room, and will read nothing there any more."""
+        if self._rooms.pop(room, None) is not None:
+            self._machine.forget_room(room)
 
     def note_settings(self, room: RoomId, settings: Content) -> None:
         """A room is encrypted from now on, for ever (client-server API, `m.room.encryption`)."""
@@ -233,9 +256,8 @@ class Encryption:
             failed = {user for user in asked if server_of(user) in _mapping(answer.get("failures"))}
             self._known -= failed
             self._unreachable |= dict.fromkeys(failed, now + UNREACHABLE_FOR)
-            for some in _slices(sorted(asked - failed), DEVICES_A_TURN):
-                self._machine.learn(_mapping(answer.get("device_keys")), some)
-                await asyncio.sleep(0)
+            found = _mapping(answer.get("device_keys"))
+            await self._in_turns(sorted(asked - failed), lambda some: self._machine.learn(found, some))
 
     def _is_unreachable(self, who: UserId | tuple[str, str], now: datetime) -> bool:
         return self._unreachable.get(who, now) > now
@@ -254,29 +276,40 @@ class Encryption:
             wanted[user][name] = KEY_TYPE
         body = {"one_time_keys": wanted, "timeout": OTHERS_WAIT_MS}
         found = _mapping((await self._ask("POST", path("keys", "claim"), body)).json.get("one_time_keys"))
-        for some in _slices(list(without.items()), DEVICES_A_TURN):
-            with self._machine.at_once():
-                for (user, name), device in some:
-                    keys = _mapping(_mapping(found.get(user)).get(name))
-                    if not any(self._machine.begin_session(device, key) for key in list(keys.values())[:1]):
-                        self._unreachable[user, name] = now + UNREACHABLE_FOR
-            await asyncio.sleep(0)
+
+        def begin(some: Sequence[OlmDevice]) -> None:
+            for device in some:
+                keys = _mapping(_mapping(found.get(device.user_id)).get(device.id))
+                if not any(self._machine.begin_session(device, key) for key in list(keys.values())[:1]):
+                    self._unreachable[device.user_id, device.id] = now + UNREACHABLE_FOR
+
+        await self._in_turns(list(without.values()), begin)
 
     async def _hand_out(self, room: RoomId, session: OutboundGroupSession, devices: Sequence[OlmDevice]) -> None:
         content = self._machine.room_key(room, session)
-        for some in _slices(devices, DEVICES_AT_ONCE):
+        for start in range(0, len(devices), DEVICES_AT_ONCE):
+            some = devices[start : start + DEVICES_AT_ONCE]
             await self._send_to(some, "m.room_key", content)
             session.users_shared_with.update((device.user_id, device.id) for device in some)
 
     async def _send_to(self, devices: Sequence[OlmDevice], type_: str, content: Content) -> None:
         messages: dict[str, dict[str, Content]] = defaultdict(dict)
-        for few in _slices(devices, DEVICES_A_TURN):
-            with self._machine.at_once():
-                for device in few:
-                    messages[device.user_id][device.id] = self._machine.wrap(device, type_, content)
-            await asyncio.sleep(0)
+
+        def wrap(some: Sequence[OlmDevice]) -> None:
+            for device in some:
+                messages[device.user_id][device.id] = self._machine.wrap(device, type_, content)
+
+        await self._in_turns(devices, wrap)
         where = path("sendToDevice", "m.room.encrypted", secrets.token_hex(8))
         await self._ask("PUT", where, {"messages": messages})
+
+    async def _in_turns(self, items: Sequence[T], act: Callable[[Sequence[T]], None]) -> None:
+        """Act on a few at a time, in one write, one task after another: between them the event loop does the rest."""
+        for start in range(0, len(items), DEVICES_A_TURN):
+            async with self._busy:
+                with self._machine.at_once():
+                    act(items[start : start + DEVICES_A_TURN])
+                await asyncio.sleep(0)
 
     # --- what the homeserver is to have of us
 
@@ -314,10 +347,6 @@ class Encryption:
             mended = [device for device in broken if self._machine.has_session(device)]
             if mended:
                 await self._send_to(mended, "m.dummy", {})
-
-
-def _slices(items: Sequence[Any], length: int) -> Iterator[Any]:
-    return (items[start : start + length] for start in range(0, len(items), length))
 
 
 def _list(value: Any) -> Sequence[Any]:

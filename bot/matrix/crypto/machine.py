@@ -21,6 +21,7 @@ from nio.crypto.sessions import OutboundGroupSession
 from nio.events.to_device import OlmEvent, RoomKeyEvent
 from nio.responses import KeysQueryResponse
 from nio.store.database import SqliteStore
+from nio.store.models import MegolmInboundSessions
 
 from bot.matrix.events import Content, RawEvent
 from bot.matrix.ids import RoomId, UserId
@@ -317,6 +318,13 @@ class Machine:
     def discard_outbound(self, room: RoomId) -> None:
         """The next message gets a new session: somebody who has the key of this one has gone."""
         self._olm.outbound_group_sessions.pop(room, None)
+
+    def forget_room(self, room: RoomId) -> None:
+        """Forget the keys of what was said in a room: each process loads all that are kept."""
+        self._olm.outbound_group_sessions.pop(room, None)
+        self._olm.inbound_group_store[room].clear()
+        with self._store.database.bind_ctx(self._store.models):
+            MegolmInboundSessions.delete().where(MegolmInboundSessions.room_id == room).execute()
 
     def room_key(self, room: RoomId, session: OutboundGroupSession) -> Content:
         """What a device needs to read what is said from now on."""
