@@ -67,9 +67,12 @@ class NioHomeserver:
         async with open_client(url) as client:
             client.restore_login(user_id, device_id, access_token)
             machine = Machine(UserId(user_id), device_id, keys.folder, keys.key) if keys else None
+            account = cls(client, UserId(user_id), clock, machine)
             try:
-                yield cls(client, UserId(user_id), clock, machine)
+                yield account
             finally:
+                if account._encryption:
+                    await account._encryption.close()
                 if machine:
                     machine.close()
 

@@ -130,7 +130,9 @@ class World:
 
     async def syncs(self, since: str = "s", **answer: Any) -> Sequence[tuple[RoomId, RawEvent]]:
         counts = {"device_one_time_keys_count": {"signed_curve25519": 50}}
-        return await self.encryption.take_in(since, counts | answer)
+        late = await self.encryption.take_in(since, counts | answer)
+        await self.encryption.settled()
+        return late
 
     async def sees(self, *events: RawEvent, limited: bool = False) -> None:
         await self.syncs(rooms={"join": {ROOM: {"timeline": {"events": list(events), "limited": limited}}}})

@@ -82,10 +82,22 @@ class Encryption:
         self._unreachable: dict[UserId | tuple[str, str], datetime] = {}
         self._waiting: OrderedDict[str, tuple[RoomId, RawEvent, datetime]] = OrderedDict()
         """By event id, oldest first: messages whose key is not here."""
+        self._tending: asyncio.Task[None] | None = None
         self._one_time_keys = 0
         self._has_fallback = True
         self._last: tuple[str | None, Sequence[tuple[RoomId, RawEvent]]] = (None, ())
         """What came late with the last batch, which is asked for again where it could not be taken in."""
+
+    async def settled(self) -> None:
+        """Return when nothing is left to do for the keys that the last sync told of."""
+        if self._tending is not None:
+            await asyncio.wait({self._tending})
+
+    async def close(self) -> None:
+        """Let go of what is under way."""
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.wait({self._tending})
 
     # --- what comes in
 
@@ -107,7 +119,8 @@ class Encryption:
             self._note_room(RoomId(room), _mapping(body))
         for room in _mapping(rooms.get("leave")):
             self.forget(RoomId(room))
-        await self._tend()
+        if self._tending is None or self._tending.done():  # never awaited here: other servers may be slow to answer
+            self._tending = asyncio.create_task(self._tend())
         former, late = self._last
         self._last = since, (*(late if since == former else ()), *self._late(keys))
         return self._last[1]
@@ -205,7 +218,7 @@ class Encryption:
                 if refused.status != 404:  # noqa: PLR2004
                     raise
                 # A homeserver that lies must not make us say in clear what was said encrypted before.
-                self._rooms[room] = _Room({}) if self._machine.was_encrypted(room) else None
+                self._rooms.setdefault(room, _Room({}) if self._machine.was_encrypted(room) else None)
             else:
                 self.note_settings(room, answer.json)
         return self._rooms[room]
@@ -255,7 +268,8 @@ class Encryption:
                 raise
             failed = {user for user in asked if server_of(user) in _mapping(answer.get("failures"))}
             self._known -= failed
-            self._unreachable |= dict.fromkeys(failed, now + UNREACHABLE_FOR)
+            waiting = {who: until for who, until in self._unreachable.items() if until > now}
+            self._unreachable = waiting | dict.fromkeys(failed, now + UNREACHABLE_FOR)
             found = _mapping(answer.get("device_keys"))
             await self._in_turns(sorted(asked - failed), lambda some: self._machine.learn(found, some))
 
