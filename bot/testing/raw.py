@@ -450,6 +450,12 @@ class RawUser:
         is_it = wanted if callable(wanted) else lambda invite: wanted in invite.name
         return await self._first(self.invites, is_it, timeout, after)
 
+    def unreadable(self, room: str | None = None) -> list[Seen]:
+        """What came encrypted and was never decrypted."""
+        read = {seen.event_id for seen in self.transcript if seen.type != "m.room.encrypted"}
+        locked = [seen for seen in self.transcript if seen.type == "m.room.encrypted" and seen.event_id not in read]
+        return [seen for seen in locked if room in (None, seen.room)]
+
     def told(self, last: int | None = None) -> str:
         """The transcript as lines, or its last ones."""
         lines = self.transcript if last is None else self.transcript[-last:]
@@ -493,13 +499,17 @@ class RawUser:
                     await asyncio.sleep((fault.retry_after_ms or 100) / 1000)
                     continue
                 since = {"since": answer["next_batch"]}
-                self._take(answer.get("rooms", {}))
+                self._take((await self._opened(answer)).get("rooms", {}))
                 async with self._news:
                     self._news.notify_all()
         finally:
             # Whoever waits must learn that nothing more will come.
             async with self._news:
                 self._news.notify_all()
+
+    async def _opened(self, answer: Json) -> Json:
+        """The answer of a sync as this person's client can read it."""
+        return answer
 
     async def _fill_gaps(self, joined: Json, since: str) -> None:
         """Put into each timeline what the server left out of it, so that nothing goes unheard."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from bot.clock import SystemClock
-from bot.matrix.client import KeyStore, NioHomeserver
+from bot.matrix.client import KeyStore, NioHomeserver, login_password
 from bot.matrix.events import RawEvent
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Blueprint, InitialState
+from bot.testing.encrypted import EncryptedUser
 from bot.testing.pytest_plugin import People
+from bot.testing.raw import MatrixError, open_session
 from bot.testing.synapse import Account, Homeserver
-from tests.e2e.nio_person import ENCRYPTED, NioPerson, nio_person
 
 POWER = {"users": {}, "users_default": 0, "events_default": 0, "state_default": 50, "invite": 50, "kick": 50}
 
@@ -42,7 +43,7 @@ class Bot:
         return found[0]
 
 
-Come = Callable[..., Awaitable[NioPerson]]
+Come = Callable[..., Awaitable[EncryptedUser]]
 Place = Callable[[], AbstractAsyncContextManager[Bot]]
 
 
@@ -78,12 +79,19 @@ async def bot(bot_at: Place) -> AsyncIterator[Bot]:
 
 @pytest_asyncio.fixture
 async def person(homeserver: Homeserver, people: People, tmp_path: Path) -> AsyncIterator[Come]:
-    async with AsyncExitStack() as stack:
+    async with open_session() as session, AsyncExitStack() as stack:
 
-        async def come(name: str, device: str = "phone") -> NioPerson:
-            folder = tmp_path / f"{name}-{device}"
-            folder.mkdir()
-            return await stack.enter_async_context(nio_person(homeserver, people.localpart(name), folder))
+        async def come(name: str, device: str = "phone") -> EncryptedUser:
+            """A new device of somebody, whose account is made where it is missing."""
+            localpart = people.localpart(name)
+            with suppress(MatrixError):
+                await homeserver.register(localpart, "secret")
+            user = homeserver.user_id(localpart)
+            login = Account(user, *await login_password(homeserver.url, user, "secret", device))
+            made = EncryptedUser(session, homeserver.url, login, tmp_path / f"{name}-{device}", name=name)
+            stack.push_async_callback(made.close)
+            await made.published()
+            return made
 
         yield come
 
@@ -93,9 +101,9 @@ async def say(bot: Bot, room: str, text: str, key: str = "") -> str:
     return await bot.account.send(RoomId(room), "m.room.message", content, key or f"say:{text}")
 
 
-async def together(bot: Bot, *others: NioPerson) -> str:
+async def together(bot: Bot, *others: EncryptedUser) -> str:
     first, *rest = others
-    room = await first.create(bot.account.me, *(other.user_id for other in rest))
+    room = await first.create_room("Secret", invite=[bot.account.me, *rest], encrypted=True)
     await bot.account.join(RoomId(room))
     for other in rest:
         await other.join(room)
@@ -116,40 +124,40 @@ async def test_a_command_and_its_answer_in_an_encrypted_room(bot: Bot, person: C
     assert heard["type"] == "m.room.message"
     assert heard["sender"] == ann.user_id
     event = await say(bot, room, "planned")
-    answer = await ann.hears(room, "planned")
-    assert (answer.event_id, answer.decrypted) == (event, True)
+    answer = await ann.message("planned", room)
+    assert answer.event_id == event
+    assert (await ann.messages(room))[-1]["type"] == "m.room.encrypted"
 
 
 async def test_a_welcome_before_the_join_is_read_after_it(bot: Bot, person: Come) -> None:
     ann, bob = await person("Ann"), await person("Bob")
     history = InitialState("m.room.history_visibility", {"history_visibility": "invited"})
-    encrypted = InitialState("m.room.encryption", ENCRYPTED["content"])
+    encrypted = InitialState("m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
     plan = Blueprint("Red", "", POWER, (history, encrypted), invite=(UserId(ann.user_id), UserId(bob.user_id)))
     room = await bot.account.create(plan, "red")
     await say(bot, room, "Welcome")
-    await ann.join(room)
-    await ann.hears(room, "Welcome")
-    await bob.join(room)
-    await bob.hears(room, "Welcome")
+    for user in (ann, bob):
+        await user.join(room)
+        await user.message("Welcome", room)
 
 
 async def test_who_comes_later_reads_on_and_who_has_gone_does_not(bot: Bot, person: Come) -> None:
     ann, bob = await person("Ann"), await person("Bob")
     room = await together(bot, ann, bob)
     await say(bot, room, "one")
-    await bob.hears(room, "one")
+    await bob.message("one", room)
     shared = session_of(bot, room)
     cleo = await person("Cleo")
-    await bot.account._ask("POST", f"/_matrix/client/v3/rooms/{room}/invite", {"user_id": cleo.user_id})
+    await ann.invite(room, cleo)
     await cleo.join(room)
     await bot.sync()
     await say(bot, room, "two")
-    await cleo.hears(room, "two")
+    await cleo.message("two", room)
     assert session_of(bot, room) == shared
-    await ann.client.room_kick(room, bob.user_id)
+    await ann.kick(room, bob)
     await bot.sync()
     await say(bot, room, "three")
-    await ann.hears(room, "three")
+    await ann.message("three", room)
     assert session_of(bot, room) != shared
 
 
@@ -160,7 +168,7 @@ async def test_a_new_device_reads_on(bot: Bot, person: Come) -> None:
     laptop = await person("Ann", "laptop")
     await bot.sync()
     await say(bot, room, "two")
-    await laptop.hears(room, "two")
+    await laptop.wait_for(lambda seen: seen.body == "two")
     await laptop.say(room, "from the laptop")
     await bot.hears(room, "from the laptop")
 
@@ -173,13 +181,13 @@ async def test_after_a_restart_it_reads_what_was_said_meanwhile(bot_at: Place, p
         await ann.say(room, "first")
         await bot.hears(room, "first")
         since = bot.since
-    await ann.hears(room, "one")
+    await ann.message("one", room)
     await ann.say(room, "second")
     async with bot_at() as bot:
         bot.since = since
         await bot.hears(room, "second")
         await say(bot, room, "two")
-    await ann.hears(room, "two")
+    await ann.message("two", room)
     assert not ann.unreadable(room)
 
 

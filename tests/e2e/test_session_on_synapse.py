@@ -12,9 +12,10 @@ from bot.credentials import key_store
 from bot.loader import load
 from bot.matrix.client import NioHomeserver
 from bot.store.database import Database
+from bot.testing.encrypted import EncryptedUser
 from bot.testing.pytest_plugin import People
+from bot.testing.raw import open_session
 from bot.testing.synapse import Homeserver
-from tests.e2e.nio_person import NioPerson, nio_person
 
 
 @asynccontextmanager
@@ -73,37 +74,42 @@ async def test_people_are_split_and_brought_back(homeserver: Homeserver, people:
 
 
 async def test_the_same_in_encrypted_rooms(homeserver: Homeserver, people: People, tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
+    async with open_session() as session, AsyncExitStack() as stack:
 
-        async def come(name: str) -> NioPerson:
-            (folder := tmp_path / name).mkdir()
-            return await stack.enter_async_context(nio_person(homeserver, people.localpart(name), folder))
+        async def come(name: str) -> EncryptedUser:
+            login = await homeserver.account(people.localpart(name), "secret", name)
+            made = EncryptedUser(session, homeserver.url, login, tmp_path / name, name=name)
+            stack.push_async_callback(made.close)
+            await made.published()
+            return made
 
         mia, *guests = [await come(name) for name in ("Mia", "Ann", "Bob", "Cleo", "Dan")]
         settings = {"closing_notice": 1, "long_closing_notice": 1}
         bot = await stack.enter_async_context(
             bot_on(homeserver, people.localpart("breakout"), tmp_path / "bot", **settings)
         )
-        main = await mia.create(*(guest.user_id for guest in guests), bot, name="Class 7b")
+        main = await mia.create_room("Class 7b", invite=guests, encrypted=True, powers={bot: 100})
         for guest in guests:
             await guest.join(main)
-        await mia.reads(main, "setup 4")
+        await mia.invite(main, bot)
+        await mia.message("setup 4", main)
         await mia.say(main, "!breakout setup 2")
-        await mia.reads(main, "2 breakout rooms are planned")
+        await mia.message("2 breakout rooms are planned", main)
         await mia.say(main, "!breakout start 20m")
-        rooms = {guest.user_id: await guest.comes_to("Class 7b") for guest in guests}
+        rooms = {}
         for guest in guests:
-            await guest.reads(rooms[guest.user_id], "Welcome to")
+            rooms[guest.user_id] = (await guest.invited("Class 7b")).room
+            await guest.join(rooms[guest.user_id])
+            await guest.message("Welcome to", rooms[guest.user_id])
         await mia.say(main, "!breakout broadcast Hello")
-        await mia.reads(main, "Said in 2 rooms")
+        await mia.message("Said in 2 rooms", main)
         for guest in guests:
-            await guest.reads(rooms[guest.user_id], "Hello")
+            await guest.message("Mia: Hello", rooms[guest.user_id])
         await guests[0].say(rooms[guests[0].user_id], "!help Where are we?")
-        desk = await mia.comes_to("Moderators of")
+        await guests[0].message("moderators are told", rooms[guests[0].user_id])
         await mia.say(main, "!breakout end")
-        await mia.reads(main, "everybody is back here")
+        await mia.message("everybody is back here", main)
         for guest in guests:
-            await guest.is_out_of(rooms[guest.user_id])
+            await guest.membership(rooms[guest.user_id], guest, "leave")
         for person in (mia, *guests):
-            for room in (main, desk, *rooms.values()):
-                assert not person.unreadable(room)
+            assert not person.unreadable()

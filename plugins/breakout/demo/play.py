@@ -122,7 +122,9 @@ class Play:
         bot = self._stage.bot_id
         others = [self._stage.people[name] for name in ("Noah", *EARLY)]
         powers = {bot: 100, self._noah.user_id: 50}
-        self.record.main = main = await self._mia.create_room(CLASS, invite=others, powers=powers)
+        self.record.main = main = await self._mia.create_room(
+            CLASS, invite=others, powers=powers, encrypted=self._stage.encrypted
+        )
         self._tape.open(main, MAIN)
         await asyncio.gather(*(user.join(main) for user in others))
         await self._mia.invite(main, bot)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import aiohttp
 
-from bot.testing.raw import Json, ask, path
+from bot.testing.raw import Json, RawUser, ask, path
 
 _ADMIN = "/_synapse/admin/v1/rooms"
 
@@ -49,6 +50,21 @@ class RoomSeen:
         )
         return Counter(relation["m.in_reply_to"]["event_id"] for relation in relations if "m.in_reply_to" in relation)
 
+    def in_clear(self) -> list[Json]:
+        """Messages that the homeserver could read."""
+        return [event for event in self.events if event["type"] == "m.room.message" and "encrypted" not in event]
+
+    def since(self, user: str) -> int:
+        """When somebody was first invited or joined, in milliseconds; only what was said since is theirs to read."""
+        moments = [
+            event["origin_server_ts"]
+            for event in self.events
+            if event["type"] == "m.room.member"
+            and event.get("state_key") == user
+            and event["content"].get("membership") in ("invite", "join")
+        ]
+        return int(min(moments, default=0))
+
     def invites(self) -> Counter[str]:
         """How often each user was invited."""
         return Counter(
@@ -59,12 +75,16 @@ class RoomSeen:
 
 
 class Reader:
-    """The admin of the homeserver. Source: Synapse's documentation, "Rooms API" and "User Admin API"."""
+    """The admin of the homeserver. Source: Synapse's documentation, "Rooms API" and "User Admin API".
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, token: str) -> None:
+    What the homeserver cannot read is as the clients of `people` have it.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, token: str, people: Iterable[RawUser]) -> None:
         self._session = session
         self._url = url
         self._token = token
+        self._people = tuple(people)
 
     async def rooms(self) -> list[RoomSeen]:
         """Every room of the homeserver."""
@@ -90,7 +110,19 @@ class Reader:
             members,
             contents.get("m.room.power_levels", {}),
             contents.get("m.room.join_rules", {}),
-            await self._events(below),
+            self._opened(await self._events(below)),
+        )
+
+    def _opened(self, events: Iterable[Json]) -> tuple[Json, ...]:
+        read = {
+            seen.event_id: seen.event
+            for user in self._people
+            for seen in user.transcript
+            if seen.event_id and seen.type != "m.room.encrypted"
+        }
+        return tuple(
+            {**read.get(event["event_id"], event), "encrypted": True} if event["type"] == "m.room.encrypted" else event
+            for event in events
         )
 
     async def _events(self, below: str) -> tuple[Json, ...]:

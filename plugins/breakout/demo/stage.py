@@ -16,8 +16,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
 
+import aiohttp
+
+from bot.testing.encrypted import EncryptedUser
 from bot.testing.raw import RawUser, open_session
-from bot.testing.synapse import Homeserver
+from bot.testing.synapse import Account, Homeserver
 from plugins.breakout.demo.reader import Reader
 
 MODERATORS = ("Mia", "Noah")
@@ -123,6 +126,8 @@ class Stage:
     people: Mapping[str, RawUser]
     passwords: Mapping[str, str]
     reader: Reader
+    encrypted: bool
+    """Whether the main room is, and with it all the others."""
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -131,20 +136,25 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[Stage]:
+async def stage(*, encrypted: bool = False) -> AsyncIterator[Stage]:
     """A homeserver in a temporary folder, everybody registered, the bot started; all of it ends with the block."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="breakout-demo-", ignore_cleanup_errors=True)))
         homeserver = await stack.enter_async_context(Homeserver(folder=folder / "homeserver"))
         session = await stack.enter_async_context(open_session())
-        people, passwords = {}, {}
+        people: dict[str, RawUser] = {}
+        passwords: dict[str, str] = {}
         for name in (*MODERATORS, *PARTICIPANTS):
             password = passwords[name] = secrets.token_hex(3)
             account = await homeserver.account(name.lower(), password, name)
-            people[name] = RawUser(session, homeserver.url, account.user_id, account.access_token, name=name)
+            people[name] = (
+                await _encrypting(session, homeserver.url, account, folder / name, name)
+                if encrypted
+                else RawUser(session, homeserver.url, account.user_id, account.access_token, name=name)
+            )
             stack.push_async_callback(people[name].close)
         admin = await homeserver.register("admin", secrets.token_hex(16), admin=True)
-        reader = Reader(session, homeserver.url, admin)
+        reader = Reader(session, homeserver.url, admin, people.values())
 
         password = secrets.token_hex(16)
         bot_id = (await homeserver.account("breakout", password, BOT)).user_id
@@ -153,7 +163,15 @@ async def stage() -> AsyncIterator[Stage]:
         bot = BotProcess(config, folder / "bot.log")
         await bot.start()
         stack.push_async_callback(bot.stop)
-        yield Stage(homeserver, bot, bot_id, people, passwords, reader)
+        yield Stage(homeserver, bot, bot_id, people, passwords, reader, encrypted)
+
+
+async def _encrypting(
+    session: aiohttp.ClientSession, url: str, account: Account, folder: Path, name: str
+) -> EncryptedUser:
+    user = EncryptedUser(session, url, account, folder, name=name)
+    await user.published()
+    return user
 
 
 def _config(url: str, bot: str, password: str, data: Path) -> dict[str, object]:

@@ -31,7 +31,12 @@ def verify(record: Record, stage: Stage) -> list[Check]:
     checks = _Checks(record, stage)
     return [
         Check(said, tuple(wrong))
-        for said, wrong in (*checks.while_running(), *checks.after_the_end(), *checks.after_the_deletion())
+        for said, wrong in (
+            *checks.while_running(),
+            *checks.after_the_end(),
+            *checks.after_the_deletion(),
+            *(checks.of_secrecy() if stage.encrypted else ()),
+        )
     ]
 
 
@@ -45,6 +50,7 @@ class _Checks:
         self._killed = stage.bot.kills > 0
         self._ids = {name: user.user_id for name, user in stage.people.items()}
         self._names = stage.names
+        self._people = stage.people
         self._moderators = {self._ids[name] for name in MODERATORS}
 
     # ------------------------------------------------------------------------------------ while it ran
@@ -147,6 +153,28 @@ class _Checks:
         yield "Deleted: breakout rooms and desk are empty, the bot has left them too", self._deserted()
         yield "Deleted: name, power levels and members of the main room are as before", self._same(before, main)
         yield f"Every command of Mia was answered once ({len(self._record.typed)} commands)", self._answered(main)
+
+    # ------------------------------------------------------------------------------------------ secrecy
+
+    def of_secrecy(self) -> Iterator[Result]:
+        yield "Encrypted: nothing was said in clear, in no room", self._in_clear()
+        yield "Encrypted: everybody could read all that was said while they were there", self._unreadable()
+
+    def _in_clear(self) -> Iterator[str]:
+        for room in self._record.deleted:
+            if clear := room.in_clear():
+                yield f"{len(clear)} messages in “{room.name}”"
+
+    def _unreadable(self) -> Iterator[str]:
+        rooms = {room.id: room for room in self._record.deleted}
+        for name, user in self._people.items():
+            locked = [
+                seen
+                for seen in user.unreadable()
+                if seen.event["origin_server_ts"] >= rooms[seen.room].since(user.user_id)
+            ]
+            if locked:
+                yield f"{len(locked)} messages for {name}"
 
     def _deserted(self) -> Iterator[str]:
         for room in self._record.deleted:
