@@ -27,10 +27,13 @@ STORE_FAILURES = (SQLAlchemyError, OSError)
 class Database:
     """The store. Open it with `open`, close it with `close`."""
 
-    def __init__(self, folder: Path, lock: int, writer: AsyncEngine, reader: AsyncEngine) -> None:
+    def __init__(self, folder: Path, lock: int) -> None:
         self.folder = folder
         self._lock = lock
-        self._writer, self._reader = writer, reader
+        self._opened: list[Any] = []
+        """Every connection of the driver that was ever opened."""
+        self._writer = _engine(self.file, self._opened, writer=True)
+        self._reader = _engine(self.file, self._opened, writer=False)
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -44,8 +47,7 @@ class Database:
                 "or set store.path to another folder."
             ) from None
         try:
-            file = folder / FILE
-            database = cls(folder, lock, _engine(file, writer=True), _engine(file, writer=False))
+            database = cls(folder, lock)
         except BaseException:
             os.close(lock)
             raise
@@ -55,7 +57,7 @@ class Database:
         except DatabaseError as error:
             await database.close()
             raise StoreError(
-                f"The store {file} cannot be used ({error.orig}). Check its rights and the free space, "
+                f"The store {database.file} cannot be used ({error.orig}). Check its rights and the free space, "
                 "or put back a copy of it."
             ) from None
         except BaseException:
@@ -91,6 +93,9 @@ class Database:
         try:
             # The writer last: whoever closes the file last tidies the write-ahead log, and a reader may not.
             await _whole(self._reader.dispose())
+            # Whose statement was cancelled is out of its pool, perhaps with a transaction that keeps the file locked.
+            for connection in self._opened:
+                await _whole(connection.close())
             await _whole(self._writer.dispose())
         finally:
             os.close(self._lock)
@@ -113,7 +118,7 @@ def _take(folder: Path) -> int:
     return descriptor
 
 
-def _engine(file: Path, *, writer: bool) -> AsyncEngine:
+def _engine(file: Path, opened: list[Any], *, writer: bool) -> AsyncEngine:
     """The writer has one connection and begins IMMEDIATE: a deferred one could fail at its first write."""
     pool = {"pool_size": 1, "max_overflow": 0} if writer else {"pool_size": 4, "max_overflow": 4}
     url = URL.create("sqlite+aiosqlite", database=str(file))
@@ -129,6 +134,7 @@ def _engine(file: Path, *, writer: bool) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
+        opened.append(connection.driver_connection)
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in pragmas:

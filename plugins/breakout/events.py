@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from random import SystemRandom
 from typing import Any
 
@@ -27,10 +28,14 @@ from plugins.breakout.domain.desired import MARKER
 from plugins.breakout.domain.model import Phase, Presence, Session
 from plugins.breakout.domain.refusals import Refusal
 from plugins.breakout.keys import EXTENSION, Control, Offer, offer_of
+from plugins.breakout.observe import is_encrypted
 from plugins.breakout.store import Sessions
 from plugins.breakout.subject import BREAKOUT, MAIN, Place, Plug, Subject, explained, place_of, role_of, subject_of
 
 chance = SystemRandom()
+
+GREETING_AFTER = timedelta(seconds=3)
+"""In an encrypted room, where others are perhaps coming in with us."""
 
 
 # --- people come and go
@@ -149,7 +154,10 @@ async def said(state: Plug, unit: Unit, message: Message) -> None:
 async def arrived(state: Plug, unit: Unit, event: Joined) -> None:
     """Greet a new main room with the first command."""
     prefix = f"{state.host.prefix}{state.config.names[0]}"
-    await unit.outbox.say(f"greeting:{event.room}:{to_ms(event.at)}", event.room, views.greeting(prefix))
+    # Strict clients refuse what comes before they have asked for our keys, and do not try it again.
+    later = unit.now + GREETING_AFTER if await is_encrypted(unit.rooms, event.room) else None
+    key = f"greeting:{event.room}:{to_ms(event.at)}"
+    await unit.outbox.say(key, event.room, views.greeting(prefix), not_before=later)
 
 
 @plugin.on(Departed)

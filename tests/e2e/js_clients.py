@@ -194,9 +194,9 @@ class JsClient:
         """The devices of somebody, as this client knows them now."""
         return [JsDevice(**device) for device in await self._do("devices_seen", user=user_id)]
 
-    async def wait_signed(self, user_id: str, *, timeout: float = WAIT_SECONDS) -> None:
-        """Until all devices of somebody are signed by their owner, as this client sees them."""
-        await self._wait("wait_signed", timeout, user=user_id)
+    async def wait_signed(self, user_id: str, device_id: str | None = None, *, timeout: float = WAIT_SECONDS) -> None:
+        """Until all devices of somebody, this one among them, are signed by their owner, as this client sees them."""
+        await self._wait("wait_signed", timeout, user=user_id, device=device_id)
 
     async def sign_device(self, device_id: str) -> None:
         """Sign another device of the own account, as a person does who verifies a new one with an old one."""

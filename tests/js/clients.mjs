@@ -337,11 +337,12 @@ const verbs = {
     },
 
     /** Until all devices of somebody are signed by their owner, and there is at least one. */
-    wait_signed(name, { user, timeout_ms = DEFAULT_TIMEOUT_MS }) {
+    wait_signed(name, { user, device = null, timeout_ms = DEFAULT_TIMEOUT_MS }) {
         const person = personCalled(name);
         return until(person, `signed devices of ${user}`, timeout_ms, async () => {
             const devices = await verbs.devices_seen(name, { user });
-            return devices.length > 0 && devices.every((device) => device.signed_by_owner);
+            const there = device === null ? devices.length > 0 : devices.some((known) => known.device_id === device);
+            return there && devices.every((known) => known.signed_by_owner);
         });
     },
 
