@@ -11,7 +11,7 @@ from bot.config import read_config
 from bot.credentials import credentials, key_store
 from bot.errors import BotError, ConfigError, MatrixError
 from bot.matrix.client import NioHomeserver
-from bot.matrix.crypto.cross_signing import has_recovery, new_recovery, set_up
+from bot.matrix.crypto.cross_signing import has_recovery, new_recovery, note_recovery, set_up
 from bot.store.database import Database
 
 
@@ -43,6 +43,7 @@ async def login(
             console.print("Other people's apps see that this device is the bot's own.")
             if new_recovery_key or not await has_recovery(signer):
                 _show(console, await new_recovery(signer))
+                note_recovery(signer)
             else:
                 console.print("Its recovery key was shown before; --new-recovery-key makes another one.")
     except MatrixError as error:

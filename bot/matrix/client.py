@@ -85,7 +85,8 @@ class NioHomeserver:
         assert self._encryption is not None  # noqa: S101 - asked only of a connection with keys
         assert self._machine is not None  # noqa: S101
         await self._encryption.publish()
-        return Account(self._ask, self._me, self._machine.device, self._machine.sign, keys.folder, keys.key)
+        machine = self._machine
+        return Account(self._ask, self._me, machine.device, machine.ed25519, machine.sign, keys.folder, keys.key)
 
     @property
     def me(self) -> UserId:

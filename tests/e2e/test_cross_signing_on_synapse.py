@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,18 @@ import pytest
 
 from bot.errors import Temporary
 from bot.matrix.client import login_password
-from bot.matrix.crypto.cross_signing import Account, as_others_see_it, has_recovery, new_recovery, set_up
+from bot.matrix.crypto.cross_signing import (
+    DEFAULT_KEY,
+    Account,
+    as_others_see_it,
+    has_recovery,
+    new_recovery,
+    note_recovery,
+    set_up,
+)
 from bot.matrix.crypto.identity import Identity, IdentityError
 from bot.matrix.crypto.machine import Machine
-from bot.matrix.crypto.secret_storage import SecretError, new_key, written
+from bot.matrix.crypto.secret_storage import SecretError, encrypt, new_key, read, to_base64, written
 from bot.matrix.http import Answer, ask, open_client, path
 from bot.matrix.ids import UserId
 from bot.testing.pytest_plugin import People
@@ -58,9 +68,19 @@ async def device(homeserver: Homeserver, name: str, folder: Path) -> AsyncIterat
         machine.published()
         wire = Wire(client)
         try:
-            yield Account(wire, user, device_id, machine.sign, folder, "key"), wire
+            yield Account(wire, user, device_id, machine.ed25519, machine.sign, folder, "key"), wire
         finally:
             machine.close()
+
+
+async def log_in(account: Account, **how: Any) -> str | None:
+    """What `login` does: the recovery key that it shows."""
+    await set_up(account, **how)
+    if await has_recovery(account):
+        return None
+    shown = await new_recovery(account)
+    note_recovery(account)
+    return shown
 
 
 @pytest.fixture
@@ -82,19 +102,35 @@ async def test_it_is_made_once_and_then_left_alone(homeserver: Homeserver, name:
 
 
 @pytest.mark.parametrize("acts_last", [False, True])
-@pytest.mark.parametrize("requests", range(6))
+@pytest.mark.parametrize("anew", [False, True])
 async def test_a_kill_at_any_request_is_made_up_for(
-    homeserver: Homeserver, name: str, tmp_path: Path, requests: int, acts_last: bool
+    homeserver: Homeserver, people: People, tmp_path: Path, anew: bool, acts_last: bool
 ) -> None:
-    async with device(homeserver, name, tmp_path) as (account, wire):
-        wire.left, wire.acts_last = requests, acts_last
-        try:
-            await set_up(account)
-        except Killed:
+    for requests in itertools.count():
+        name, killed = people.localpart(f"killed after {requests}"), False
+        await homeserver.register(name, "secret")
+        async with device(homeserver, name, tmp_path / f"{requests}") as (account, wire):
+            shown = [await log_in(account)] if anew else []
+            wire.left, wire.acts_last = requests, acts_last
+            try:
+                shown.append(await log_in(account, anew=anew, password="secret"))
+            except Killed:
+                killed, wire.left = True, None
+                once = Identity.kept(account.pending, account.file_key) or Identity.kept(account.file, account.file_key)
+                shown.append(await log_in(account))
+                if once and not anew:
+                    assert Identity.kept(account.file, account.file_key) == once
             wire.left = None
-            await set_up(account)
-        wire.left = None
-        assert (await as_others_see_it(account.ask, account.me, account.device)).holds
+            assert (await as_others_see_it(account.ask, account.me, account.device)).holds
+            assert await log_in(account) is None
+            kept = Identity.kept(account.file, account.file_key)
+        async with device(homeserver, name, tmp_path / f"{requests}, lost") as (account, _):
+            await set_up(account, recovery_key=[key for key in shown if key][-1])
+            assert Identity.kept(account.file, account.file_key) == kept
+            assert await log_in(account) is None
+        if not killed:
+            assert requests >= 9  # it asks that often
+            break
 
 
 async def test_a_lost_store_is_restored_with_the_recovery_key(
@@ -104,6 +140,8 @@ async def test_a_lost_store_is_restored_with_the_recovery_key(
         await set_up(account)
         assert not await has_recovery(account)
         recovery_key = await new_recovery(account)
+        assert not await has_recovery(account)  # nobody has seen it yet
+        note_recovery(account)
         assert await has_recovery(account)
         old = Identity.kept(account.file, account.file_key)
     async with device(homeserver, name, tmp_path / "new") as (account, wire):
@@ -141,7 +179,7 @@ async def test_another_identity_is_never_replaced_by_itself_and_on_purpose_with_
         await set_up(account)
     async with device(homeserver, name, tmp_path / "two") as (account, wire):
         Identity.new().keep(account.file, account.file_key)
-        with pytest.raises(IdentityError, match="another identity"):
+        with pytest.raises(IdentityError, match="another one"):
             await set_up(account)
         assert wire.writes == []
         with pytest.raises(IdentityError, match="password"):
@@ -159,5 +197,103 @@ async def test_a_failing_homeserver_leaves_it_for_later(homeserver: Homeserver, 
             raise Temporary("the test says so")
 
         with pytest.raises(Temporary):
-            await set_up(Account(fails, account.me, account.device, account.sign, account.folder, account.key))
+            await set_up(replace(account, ask=fails))
         await set_up(account)
+
+
+async def test_a_new_identity_has_a_recovery_key_of_its_own(homeserver: Homeserver, name: str, tmp_path: Path) -> None:
+    async with device(homeserver, name, tmp_path) as (account, _):
+        first = await log_in(account)
+        assert await log_in(account) is None
+        second = await log_in(account, anew=True, password="secret")
+        assert second not in (None, first)
+
+
+async def test_a_homeserver_that_has_lost_the_identity_gets_the_same_again(
+    homeserver: Homeserver, name: str, tmp_path: Path
+) -> None:
+    async with device(homeserver, name, tmp_path) as (account, _):
+        kept = Identity.new()
+        kept.keep(account.file, account.file_key)
+        await set_up(account)
+        assert (await as_others_see_it(account.ask, account.me, account.device)).holds
+        assert Identity.kept(account.file, account.file_key) == kept
+
+
+async def test_a_damaged_file_is_replaced_on_purpose_only(homeserver: Homeserver, name: str, tmp_path: Path) -> None:
+    async with device(homeserver, name, tmp_path) as (account, wire):
+        await set_up(account)
+        account.file.write_text("damaged")
+        wire.writes = []
+        with pytest.raises(IdentityError, match="cannot be read"):
+            await set_up(account)
+        assert wire.writes == []
+        await set_up(account, anew=True, password="secret")
+        assert (await as_others_see_it(account.ask, account.me, account.device)).holds
+
+
+def sealed(seed: bytes) -> Any:
+    """How secret storage has a seed."""
+    return lambda default, key: {"encrypted": {default: encrypt(key, "m.cross_signing.self_signing", to_base64(seed))}}
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda default, key: {}, "damaged"),
+        (lambda default, key: {"encrypted": []}, "damaged"),
+        (lambda default, key: {"encrypted": {default: {"iv": "", "ciphertext": "", "mac": ""}}}, "damaged"),
+        (sealed(b"short"), "damaged"),
+        (sealed(b"another one, but of 32 bytes too"), "no longer has"),
+    ],
+)
+async def test_damaged_secrets_are_told_and_not_kept(
+    homeserver: Homeserver, name: str, tmp_path: Path, damage: Any, said: str
+) -> None:
+    async with device(homeserver, name, tmp_path / "old") as (account, _):
+        recovery_key = await log_in(account)
+    assert recovery_key
+    async with device(homeserver, name, tmp_path / "new") as (account, wire):
+        secrets = path("user", account.me, "account_data")
+        default = (await account.ask("GET", f"{secrets}/{DEFAULT_KEY}")).json["key"]
+        content = damage(default, read(recovery_key))
+        await account.ask("PUT", f"{secrets}/m.cross_signing.self_signing", content)
+        wire.writes = []
+        with pytest.raises((IdentityError, SecretError), match=said):
+            await set_up(account, recovery_key=recovery_key)
+        assert wire.writes == []
+        assert not account.file.exists()
+
+
+async def test_a_recovery_key_opens_nothing_where_there_is_nothing(
+    homeserver: Homeserver, name: str, tmp_path: Path
+) -> None:
+    async with device(homeserver, name, tmp_path / "old") as (account, _):
+        await set_up(account)
+    async with device(homeserver, name, tmp_path / "new") as (account, _):
+        with pytest.raises(SecretError, match="has nothing"):
+            await set_up(account, recovery_key=written(new_key()))
+
+
+@pytest.mark.parametrize("kind", ["curve25519", "ed25519"])
+async def test_only_our_own_keys_are_signed(homeserver: Homeserver, name: str, tmp_path: Path, kind: str) -> None:
+    async with device(homeserver, name, tmp_path) as (account, wire):
+
+        async def lies(method: str, where: str, *more: Any, **named: Any) -> Answer:
+            answer = await wire(method, where, *more, **named)
+            if where == path("keys", "query"):
+                keys = answer.json["device_keys"][account.me][account.device]["keys"]
+                keys[f"{kind}:{account.device}"] = Identity.new().public("master")
+            return answer
+
+        with pytest.raises(IdentityError, match="other keys"):
+            await set_up(replace(account, ask=lies))
+        assert "keys/signatures/upload" not in wire.writes
+
+
+@pytest.mark.parametrize("answer", [{}, {"master_keys": [], "device_keys": {"@ann:example.org": 1}}])
+async def test_a_broken_answer_shows_no_chain(answer: Any) -> None:
+    async def broken(*_: Any, **__: Any) -> Answer:
+        return Answer(answer)
+
+    assert not (await as_others_see_it(broken, UserId("@ann:example.org"), "DEVICE")).holds

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nio.api import Api
+from vodozemac import Account, Ed25519PublicKey, Ed25519Signature
 
 from bot.matrix.crypto import secret_storage as secrets
 from bot.matrix.crypto.identity import Identity, IdentityError, has_signed
@@ -67,11 +69,26 @@ def test_another_key_opens_nothing() -> None:
     assert not secrets.fits(OTHER, secrets.description(KEY))
 
 
+def test_secrets_are_sealed_as_other_clients_seal_them() -> None:
+    # By matrix-js-sdk 43: this key, under this name, with the counter 0x10 … 0x1f.
+    sealed = {
+        "iv": "EBESExQVFhcYGRobHB0eHw==",
+        "ciphertext": "PbEKcvepAJQ=",
+        "mac": "4hhb9ZeuwEWflWw2YwkP9eVbTQBjk+A7j9rnk7TB/vo=",
+    }
+    assert secrets.decrypt(KEY, "m.cross_signing.master", sealed) == "a secret"
+    described = {"iv": "EBESExQVFhcYGRobHB0eHw==", "mac": "nrMWSgMXBpO1lS9nLEL08Saa+XuAn1pdQ0B7gSgsrQQ="}
+    assert secrets.fits(KEY, described)
+    assert not secrets.fits(OTHER, described)
+    assert secrets.fits(OTHER, {})  # it does not tell
+
+
 @pytest.mark.parametrize("sealed", [None, {}, [], "x", {"iv": 1}, {"iv": "!", "ciphertext": "!", "mac": "!"}])
 def test_what_is_damaged_is_said_to_be(sealed: Any) -> None:
     with pytest.raises(SecretError):
         secrets.decrypt(KEY, "name", sealed)
-    assert not secrets.fits(KEY, sealed if isinstance(sealed, dict) else {})
+    assert not secrets.fits(KEY, {"iv": "!", "mac": "!"})
+    assert not secrets.fits(KEY, {"mac": "AAAA"})
 
 
 def test_no_counter_overflows_where_others_count_with_64_bits() -> None:
@@ -89,6 +106,24 @@ def test_a_signature_holds_for_what_was_signed_by_whom(value: dict[str, Any]) ->
     assert not has_signed(identity.public("master"), ANN, {**signed, "more": 1})
     assert not has_signed(identity.public("self_signing"), ANN, signed)
     assert not has_signed(identity.public("master"), "@bob:example.org", signed)
+
+
+@given(KEYS)
+def test_a_signature_is_the_one_that_nios_keys_make(seed: bytes) -> None:
+    account = Account()
+    value = {"user_id": ANN, "ä": [1, {"b": None}]}
+    signature = account.sign(Api.to_canonical_json(value).encode()).to_base64()
+    signed = {**value, "signatures": {ANN: {"ed25519:DEVICE": signature}}}
+    assert has_signed(account.ed25519_key.to_base64(), ANN, signed, "DEVICE")
+    ours = Identity(seed, seed, seed)
+    public = Ed25519PublicKey.from_base64(ours.public("master"))
+    text = ours.signed("master", ANN, value)["signatures"][ANN][f"ed25519:{ours.public('master')}"]
+    public.verify_signature(Api.to_canonical_json(value).encode(), Ed25519Signature.from_base64(text))
+
+
+def test_seeds_of_another_length_are_none() -> None:
+    with pytest.raises(ValueError, match="length"):
+        Identity(KEY, KEY[:-1], KEY)
 
 
 def test_a_second_signature_keeps_the_first() -> None:

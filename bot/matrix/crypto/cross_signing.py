@@ -17,6 +17,10 @@ from bot.matrix.ids import UserId
 
 DEFAULT_KEY = "m.secret_storage.default_key"
 
+_ON_PURPOSE = (
+    "make a new one on purpose (`breakout-bot login --new-identity`), after which everybody has to verify the bot again"
+)
+
 
 class Ask(Protocol):
     """One request to the homeserver, as `bot.matrix.http.ask` makes it."""
@@ -33,6 +37,8 @@ class Account:
     ask: Ask
     me: UserId
     device: str
+    ed25519: str
+    """The key with which this device signs."""
     sign: Callable[[Mapping[str, Any]], str]
     """The signature of this device, whose keys are uploaded already."""
     folder: Path
@@ -48,6 +54,11 @@ class Account:
     def pending(self) -> Path:
         """Where a new one is kept until the homeserver has it, so that a refusal costs nobody the old one."""
         return self.folder / "identity.pending.json"
+
+    @property
+    def shown(self) -> Path:
+        """Where the public master key stands whose recovery key somebody has."""
+        return self.folder / "recovery-key-shown"
 
     @property
     def file_key(self) -> bytes:
@@ -81,27 +92,15 @@ async def set_up(
     Each step may be the last before a kill: what was done is found done the next time. An identity that the account
     has is never replaced, unless `anew` says so. Raises `IdentityError`, `SecretError`, `Permanent`, `Temporary`.
     """
-    server = None if anew else _public((await _keys(account.ask, account.me, account.device)).get("master"))
-    if server is None:
-        new = Identity.new()
-        new.keep(account.pending, account.file_key)
-        await _upload(account, new, password)
-        server = new.public("master")
-    kept = Identity.kept(account.file, account.file_key)
-    pending = Identity.kept(account.pending, account.file_key)
-    if pending is not None and pending.public("master") == server:
-        kept = pending
-    elif kept is None or (recovery_key is not None and kept.public("master") != server):
-        kept = await _restored(account, server, recovery_key)
-    elif kept.public("master") != server:
-        raise IdentityError(
-            f"The account has another identity than the one kept in {account.folder}. Log in with the recovery key of "
-            "the account's own (`breakout-bot login --recovery-key-file …`), or make a new one on purpose "
-            "(`breakout-bot login --new-identity`), after which everybody has to verify the bot again."
-        )
-    kept.keep(account.file, account.file_key)
+    published = {} if anew else await _keys(account.ask, account.me, account.device)
+    if _public(published.get("master")) is None:
+        ours = _to_upload(account, anew=anew)
+        await _upload(account, ours, password)
+    else:
+        ours = await _found(account, published, recovery_key)
+    ours.keep(account.file, account.file_key)
     account.pending.unlink(missing_ok=True)
-    await _sign_device(account, kept)
+    await _sign_device(account, ours)
 
 
 async def as_others_see_it(ask: Ask, me: UserId, device: str) -> Chain:
@@ -110,7 +109,10 @@ async def as_others_see_it(ask: Ask, me: UserId, device: str) -> Chain:
 
 
 async def has_recovery(account: Account) -> bool:
-    """Whether the identity could be restored from the homeserver by somebody who has the recovery key."""
+    """Whether the identity could be restored from the homeserver, by somebody who was shown the recovery key."""
+    kept = Identity.kept(account.file, account.file_key)
+    if kept is None or not account.shown.is_file() or account.shown.read_bytes() != kept.public("master").encode():
+        return False
     default = (await _data(account, DEFAULT_KEY)).get("key")
     for usage in USAGES:
         sealed = (await _data(account, f"m.cross_signing.{usage}")).get("encrypted")
@@ -120,10 +122,14 @@ async def has_recovery(account: Account) -> bool:
 
 
 async def new_recovery(account: Account) -> str:
-    """Put the identity into secret storage, encrypted with a new key; that is returned, and kept nowhere."""
+    """Put the identity into secret storage, encrypted with a new key; that is returned, and kept nowhere.
+
+    Call `note_recovery` when somebody has it: until then `has_recovery` says no, since a kill may have swallowed it.
+    """
     kept = Identity.kept(account.file, account.file_key)
     if kept is None:
         raise IdentityError("There is no identity yet. Log the bot in first: `breakout-bot login`.")
+    account.shown.unlink(missing_ok=True)
     key, name = secret_storage.new_key(), secrets.token_hex(16)
     await _put_data(account, f"m.secret_storage.key.{name}", secret_storage.description(key))
     for usage in USAGES:
@@ -134,25 +140,68 @@ async def new_recovery(account: Account) -> str:
     return secret_storage.written(key)
 
 
-async def _restored(account: Account, server: str, recovery_key: str | None) -> Identity:
+def note_recovery(account: Account) -> None:
+    """Note that somebody has the recovery key of the identity as it is now."""
+    kept = Identity.kept(account.file, account.file_key)
+    if kept is not None:
+        account.shown.write_text(kept.public("master"), "utf-8")
+
+
+def _to_upload(account: Account, *, anew: bool) -> Identity:
+    """What is kept already, since people may have verified it or an upload may be under way; else a new one, kept."""
+    for file in () if anew else (account.file, account.pending):
+        if kept := Identity.kept(file, account.file_key):
+            return kept
+    new = Identity.new()
+    new.keep(account.pending, account.file_key)
+    return new
+
+
+async def _found(account: Account, published: Mapping[str, Any], recovery_key: str | None) -> Identity:
+    """The identity that the account has, from the folder or else from secret storage."""
+    for file in (account.pending, account.file):
+        kept = Identity.kept(file, account.file_key)
+        if kept is not None and _is(kept, published):
+            return kept
     if recovery_key is None:
+        here = "another one" if account.file.exists() else "none"
         raise IdentityError(
-            f"The account has an identity that is not kept in {account.folder}. Log in with its recovery key "
-            "(`breakout-bot login --recovery-key-file …`), or make a new one on purpose "
-            "(`breakout-bot login --new-identity`), after which everybody has to verify the bot again."
+            f"The account has an identity, and {account.folder} has {here}. Log in with its recovery key "
+            f"(`breakout-bot login --recovery-key-file …`), or {_ON_PURPOSE}."
         )
-    key = secret_storage.read(recovery_key)
+    restored = await _restored(account, secret_storage.read(recovery_key))
+    if not _is(restored, published):
+        raise IdentityError(
+            f"The recovery key opens an identity that the account no longer has. You can {_ON_PURPOSE}."
+        )
+    account.shown.write_text(restored.public("master"), "utf-8")
+    return restored
+
+
+async def _restored(account: Account, key: bytes) -> Identity:
     default = (await _data(account, DEFAULT_KEY)).get("key")
+    described = await _data(account, f"m.secret_storage.key.{default}")
+    if described.get("algorithm") != secret_storage.ALGORITHM:
+        raise secret_storage.SecretError(
+            f"The homeserver has nothing that a recovery key opens. You can {_ON_PURPOSE}."
+        )
+    if not secret_storage.fits(key, described):
+        raise secret_storage.SecretError("The recovery key is not the one of this account.")
     sealed = {
-        usage: (await _data(account, f"m.cross_signing.{usage}")).get("encrypted", {}).get(default) for usage in USAGES
+        usage: _mapping((await _data(account, f"m.cross_signing.{usage}")).get("encrypted")).get(str(default))
+        for usage in USAGES
     }
     try:
-        found = Identity.opened(key, sealed, "m.cross_signing.")
-    except ValueError as error:
-        raise secret_storage.SecretError("The account's secrets at the homeserver are damaged.") from error
-    if found.public("master") != server:
-        raise IdentityError("The recovery key opens an identity that the account no longer has.")
-    return found
+        return Identity.opened(key, sealed, "m.cross_signing.")
+    except (ValueError, secret_storage.SecretError) as error:
+        raise secret_storage.SecretError(
+            f"The identity that the homeserver keeps for the recovery key is damaged. You can {_ON_PURPOSE}."
+        ) from error
+
+
+def _is(identity: Identity, published: Mapping[str, Any]) -> bool:
+    """Whether these are the keys that the account has; the user-signing key is nobody else's business."""
+    return all(identity.public(usage) == _public(published.get(usage)) for usage in ("master", "self_signing"))
 
 
 async def _upload(account: Account, kept: Identity, password: str | None) -> None:
@@ -182,15 +231,21 @@ async def _upload(account: Account, kept: Identity, password: str | None) -> Non
             raise IdentityError(f"The homeserver does not take the password for this: {refused.message}.") from None
 
 
-async def _sign_device(account: Account, kept: Identity) -> None:
+async def _sign_device(account: Account, ours: Identity) -> None:
     found = await _keys(account.ask, account.me, account.device)
     device = found.get("device")
     if not isinstance(device, Mapping):
         raise IdentityError("The homeserver does not have the keys of this device (yet).")
-    if _chain(account.me, found).signed:
+    # What the homeserver made up must not become ours by our signature.
+    if not has_signed(account.ed25519, account.me, device, account.device):
+        raise IdentityError(
+            "The homeserver has other keys for this device than its own. Delete session.json in the data folder, and "
+            "log in anew (`breakout-bot login`)."
+        )
+    if _chain(account.me, found).holds:
         return
     plain = {name: value for name, value in device.items() if name not in ("unsigned", "signatures")}
-    signed = kept.signed("self_signing", account.me, plain)
+    signed = ours.signed("self_signing", account.me, plain)
     await account.ask("POST", path("keys", "signatures", "upload"), {account.me: {account.device: signed}})
     if not _chain(account.me, await _keys(account.ask, account.me, account.device)).holds:
         raise IdentityError(
@@ -201,8 +256,8 @@ async def _sign_device(account: Account, kept: Identity) -> None:
 async def _keys(ask: Ask, me: UserId, device: str) -> Mapping[str, Any]:
     """The account's public keys by usage, and a device's."""
     answer = (await ask("POST", path("keys", "query"), {"device_keys": {me: []}})).json
-    found = {usage: answer.get(f"{usage}_keys", {}).get(me) for usage in USAGES}
-    return {**found, "device": answer.get("device_keys", {}).get(me, {}).get(device)}
+    found = {usage: _mapping(answer.get(f"{usage}_keys")).get(me) for usage in USAGES}
+    return {**found, "device": _mapping(_mapping(answer.get("device_keys")).get(me)).get(device)}
 
 
 def _chain(me: UserId, found: Mapping[str, Any]) -> Chain:
@@ -217,8 +272,11 @@ def _chain(me: UserId, found: Mapping[str, Any]) -> Chain:
 
 def _public(key: Any) -> str | None:
     """The public key in a key object."""
-    keys = key.get("keys") if isinstance(key, Mapping) else None
-    return next(iter(keys.values()), None) if isinstance(keys, Mapping) else None
+    return next((public for public in _mapping(_mapping(key).get("keys")).values() if isinstance(public, str)), None)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 async def _data(account: Account, type_: str) -> Mapping[str, Any]:
@@ -228,7 +286,7 @@ async def _data(account: Account, type_: str) -> Mapping[str, Any]:
         if refused.status != 404:  # noqa: PLR2004
             raise
         return {}
-    return found if isinstance(found, Mapping) else {}
+    return _mapping(found)
 
 
 async def _put_data(account: Account, type_: str, content: Mapping[str, Any]) -> None:

@@ -35,6 +35,10 @@ class Identity:
     self_signing: bytes
     user_signing: bytes
 
+    def __post_init__(self) -> None:
+        if any(len(self.seed(usage)) != secret_storage.KEY_LENGTH for usage in USAGES):
+            raise ValueError("a seed of another length")
+
     @classmethod
     def new(cls) -> Self:
         """Three keys that nobody has."""
@@ -63,7 +67,7 @@ class Identity:
         return {**value, "signatures": signatures}
 
     def keep(self, path: Path, key: bytes) -> None:
-        """Write it to a file, encrypted; whole or not at all, readable by us alone."""
+        """Write it to a file, encrypted; whole or not at all, readable by us alone, there after a power cut too."""
         sealed = {
             usage: secret_storage.encrypt(key, usage, secret_storage.to_base64(seed))
             for usage, seed in asdict(self).items()
@@ -74,6 +78,11 @@ class Identity:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     @classmethod
     def kept(cls, path: Path, key: bytes) -> Self | None:
@@ -107,10 +116,10 @@ def public_of(seed: bytes) -> str:
     return secret_storage.to_base64(raw)
 
 
-def has_signed(public: str, user: str, value: Mapping[str, Any]) -> bool:
-    """Whether a JSON object bears the valid signature of a key."""
+def has_signed(public: str, user: str, value: Mapping[str, Any], name: str | None = None) -> bool:
+    """Whether a JSON object bears the valid signature of a key; its name is a device's id, or the key itself."""
     try:
-        signature = secret_storage.from_base64(value["signatures"][user][f"ed25519:{public}"])
+        signature = secret_storage.from_base64(value["signatures"][user][f"ed25519:{name or public}"])
         key = eddsa.import_public_key(secret_storage.from_base64(public))
         eddsa.new(key, "rfc8032").verify(_canonical(value), signature)
     except (KeyError, TypeError, ValueError):

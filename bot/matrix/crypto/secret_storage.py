@@ -28,7 +28,7 @@ _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
 class SecretError(BotError):
-    """A recovery key was mistyped, or opens something else; the text says which."""
+    """A recovery key was mistyped or opens something else, or what it opens is damaged; the text says which."""
 
 
 def new_key() -> bytes:
@@ -74,16 +74,16 @@ def encrypt(key: bytes, name: str, secret: str) -> dict[str, str]:
 
 
 def decrypt(key: bytes, name: str, sealed: Any) -> str:
-    """The secret. Raises `SecretError` where the key is another one, or the secret is damaged."""
+    """The secret. Raises `SecretError` where the key is another one or the secret is damaged: `fits` tells which."""
     try:
         counter, ciphertext, mac = (from_base64(sealed[part]) for part in ("iv", "ciphertext", "mac"))
         aes, authentic = _keys(key, name)
         if not hmac.compare_digest(hmac.digest(authentic, ciphertext, "sha256"), mac):
-            raise SecretError("The recovery key does not open this account's secrets: it is another one.")
+            raise SecretError("A secret is damaged, or its key is another one.")
         plain: bytes = AES.new(aes, AES.MODE_CTR, nonce=b"", initial_value=counter).decrypt(ciphertext)
         return plain.decode()
     except (KeyError, TypeError, ValueError) as error:
-        raise SecretError("The account's secrets at the homeserver are damaged.") from error
+        raise SecretError("A secret is damaged.") from error
 
 
 def description(key: bytes) -> dict[str, Any]:
@@ -93,7 +93,9 @@ def description(key: bytes) -> dict[str, Any]:
 
 
 def fits(key: bytes, described: Mapping[str, Any]) -> bool:
-    """Whether the key is the one of this description."""
+    """Whether the key is the one of this description; one that does not tell is believed, as the specification says."""
+    if "iv" not in described and "mac" not in described:
+        return True
     try:
         counter, mac = from_base64(described["iv"]), from_base64(described["mac"])
         return hmac.compare_digest(from_base64(_sealed(key, "", b"\0" * 32, counter)["mac"]), mac)
