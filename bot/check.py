@@ -50,7 +50,10 @@ async def findings(path: Path | None) -> AsyncIterator[Finding]:
         return
     yield Finding("settings are complete", fine=True)
     yield _plugins(config)
-    yield await _store(config)
+    store = await _store(config)
+    yield store
+    if not store.fine:
+        return
     async for finding in _account(config):
         yield finding
 

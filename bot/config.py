@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import (
@@ -94,12 +94,6 @@ class HomeserverConfig(Part):
             _edited(value.get_secret_value())
         return value
 
-    @model_validator(mode="after")
-    def _has_a_secret(self) -> Self:
-        if self.password is None and self.access_token is None:
-            raise ValueError("give `password` (or `password_file`), or `access_token` (or `access_token_file`)")
-        return self
-
 
 class StoreConfig(Part):
     """Where the bot remembers."""
@@ -181,7 +175,11 @@ def read_config(path: Path | None, **given: Any) -> Config:
         config: Config = reading(**given)
     except ValidationError as error:
         raise ConfigError(explain(error)) from None
-    except ValueError as error:  # PyYAML's and the settings sources' own
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" near line {where.line + 1}" if where else ""
+        raise ConfigError(f"{path} is no valid YAML{line}: look for a missing quote, colon or space there.") from None
+    except ValueError as error:  # the settings sources' own
         raise ConfigError(f"The configuration cannot be read: {error}") from None
     return config
 

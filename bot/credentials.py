@@ -42,7 +42,11 @@ async def credentials(config: HomeserverConfig, folder: Path) -> Credentials:
         found = Credentials(**json.loads(kept.read_text(encoding="utf-8")))
         if found.user_id == config.user_id:
             return found
-    assert config.password is not None  # noqa: S101 - the settings refuse neither of both
+    if config.password is None:
+        raise ConfigError(
+            "homeserver: for the first login give `password` (or `password_file`), or `access_token` (or "
+            "`access_token_file`)"
+        )
     try:
         device, token = await login_password(
             url, config.user_id, config.password.get_secret_value(), config.device_name

@@ -16,6 +16,11 @@ from bot.plugin import Command, Plugin, Role, Standing
 
 Path = tuple[str, ...]
 
+SURE, SHORTEST_GUESS = 0.85, 6
+"""How like one of ours a first word must be, and how long, to be taken for it."""
+
+_TRAILING = ",;:.!?"
+
 _GLUED = re.compile(r"([^\W\d]+)(\d.*)", re.DOTALL)
 
 
@@ -92,9 +97,10 @@ class Registry:
         words = _without_sign(line.words, self.prefix)
         if not words or words[0].quoted:
             return None
-        first = self._synonyms.get(words[0].fold, words[0].fold)
+        typed = words[0].fold.rstrip(_TRAILING)
+        first = self._synonyms.get(typed, typed)
         if first not in self._first:
-            return None
+            return self._misspelled(first, line)
         words = (replace(words[0], text=first), *words[1:])
         for length in range(min(self._longest, len(words)), 0, -1):
             for candidate in _candidates(words, length):
@@ -102,6 +108,15 @@ class Registry:
                 if path in self._commands and not any(word.quoted for word in candidate[:length]):
                     return self._found(path, Line(line.text, candidate[length:], line.html))
         return self._unknown((first,), Line(line.text, words[1:], line.html))
+
+    def _misspelled(self, first: str, line: Line) -> Unknown | None:
+        """A first word that is nearly one of ours; None for what is more likely meant for another bot."""
+        is_word = len(first) >= SHORTEST_GUESS and first.isalpha()
+        if not is_word or not (close := get_close_matches(first, self._first, 1, SURE)):
+            return None
+        plugin, command = next(entry for path, entry in self._commands.items() if path[0] == close[0])
+        command = self._commands.get((close[0],), (plugin, command))[1]
+        return Unknown(plugin.name, (), line, {first: command})
 
     def _claim(self, path: Path, plugin: Plugin[Any], command: Command) -> None:
         if path in self._commands:

@@ -213,7 +213,7 @@ class _Directory:
         known = [*self.by_name, *self.by_localpart]
         close = get_close_matches(_bare(word.text), known, _MOST_CANDIDATES)
         users = [user for key in close for user in self.by_name.get(key) or self.by_localpart[key]]
-        return UnknownPerson(word.text, tuple(dict.fromkeys(self.users[user] for user in users)))
+        return UnknownPerson(word.text.rstrip(",;:"), tuple(dict.fromkeys(self.users[user] for user in users)))
 
     def _one(self, typed: str) -> UserId | None:
         bare = _bare(typed)

@@ -152,7 +152,7 @@ def _person(refusal: UnknownPerson | AmbiguousPerson) -> Para:
             candidates=candidates,
         )
     if candidates:
-        return say("Nobody here is called “{typed}”. Did you mean: {candidates}?", typed=typed, candidates=candidates)
+        return say("I am not sure who “{typed}” is. Did you mean: {candidates}?", typed=typed, candidates=candidates)
     return say("Nobody here is called “{typed}”. Please mention the person with `@`.", typed=typed)
 
 

@@ -47,7 +47,7 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
             await _in_room(unit, scene, notice.from_room, notice, urgency=Urgency.INVITE)
         case n.ClosingNotice() | n.WarningGiven():
             await _in_room(unit, scene, notice.room, notice, urgency=Urgency.LOCK)
-        case n.WelcomeRoom() | n.TaskSet() | n.TimeChanged() | n.HelpClaimed() | n.HelpUnclaimed():
+        case n.WelcomeRoom() | n.WelcomePerson() | n.TaskSet() | n.TimeChanged() | n.HelpClaimed() | n.HelpUnclaimed():
             await _in_room(unit, scene, notice.room, notice)
         case n.ClockBegan():
             for number in (room.number for room in scene.plan.open_rooms):

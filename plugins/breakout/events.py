@@ -231,6 +231,8 @@ async def _tapped(it: Subject, offer: Offer, reaction: Reaction, role: Role) -> 
     if session is None or not _holds(offer, session):
         return
     number = _digit(key)
+    if number is not None and all(room.number != number for room in session.open_rooms):
+        return  # a number that nobody offered
     match offer.control, key:
         case Control.CHECK_IN, "✋":
             await it.settle(setup.tap(session, it.asker))

@@ -149,3 +149,35 @@ async def test_the_bare_command_says_where_i_am() -> None:
         answer = await room.says("@bob", "!breakout")
         assert "You are in Red" in answer
         assert "Cleo" in answer
+
+
+async def test_a_comma_after_help_does_not_lose_the_call() -> None:
+    async with conversation() as talk:
+        await under_way(talk)
+        red = talk.room_named("Red ·")
+        assert "moderators are told" in await red.says("@bob", "!help, we are lost")
+
+
+async def test_a_call_for_help_where_nobody_can_be_called_lists_what_can_be_typed() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        assert "!breakout me" in await room.says("@bob", "!help we are stuck")
+        await at_the_desk(talk)
+        red = talk.room_named("Red ·")
+        talk.user("ann").join(red.id)
+        await talk.settled()
+        assert "!breakout end" in await red.says("@ann", "!help we need more chalk")
+
+
+async def test_a_mistyped_first_word_is_not_met_with_silence() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        assert "Did you mean !breakout?" in await room.says("@ann", "!breakot setup 4")
+        assert "Breakout rooms are open" in await room.says("@ann", "!breakout: status")
+
+
+async def test_a_number_that_nobody_offered_is_no_choice() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup 2 choose")
+        assert await room.taps("@bob", "3️⃣", on="Choose yours") == ""

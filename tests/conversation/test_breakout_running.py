@@ -344,3 +344,36 @@ async def test_the_time_left_on_the_board_stays_true() -> None:
         await talk.passes(timedelta(minutes=15, seconds=30))
         assert any("about 5 minutes left" in said for said in room.said)
         assert not any("about 20 minutes left" in said for said in room.said)
+
+
+async def test_the_welcome_of_a_later_round_is_there_for_those_who_are_invited_again() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red = talk.room_named("Red ·")
+        await room.says("@ann", "!breakout end now")
+        await talk.passes(5)
+        before = len(red.raw.events)
+        await room.says("@ann", "!breakout start")
+        kinds = [
+            "invite" if event["content"].get("membership") == "invite" else "welcome"
+            for event in red.raw.events[before:]
+            if event["content"].get("membership") == "invite" or "Welcome" in event["content"].get("body", "")
+        ]
+        assert kinds == ["invite", "invite", "welcome"]
+
+
+async def test_who_is_moved_gets_the_task_and_the_end_in_the_new_room() -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        await room.says("@ann", "!breakout task all Read page 4")
+        await room.says("@ann", "!breakout start 20m")
+        for person, color in (("bob", "Red"), ("cleo", "Red"), ("dan", "Green"), ("eve", "Green")):
+            talk.user(person).join(talk.room_named(color).id)
+        await talk.passes(30)
+        await room.says("@ann", "!breakout assign @bob to green")
+        green = talk.room_named("Green ·")
+        talk.user("bob").join(green.id)
+        await talk.settled()
+        assert "Bob has come" in green.said[-1]
+        assert "Read page 4" in green.said[-1]
+        assert sum("has come" in said for said in green.said) == 1

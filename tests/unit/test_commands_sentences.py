@@ -83,7 +83,7 @@ def body(doc: Doc) -> str:
         (BadNumber("21", 1, 20), "“21” is no whole number from 1 to 20."),
         (BadChoice("x", ("auto", "manual")), "“x” is none of these: auto, manual."),
         (UnknownPerson("Zoe"), "Nobody here is called “Zoe”. Please mention the person with @."),
-        (UnknownPerson("Zoe", ("Zoé", "Zora")), "Nobody here is called “Zoe”. Did you mean: Zoé, Zora?"),
+        (UnknownPerson("Zoe", ("Zoé", "Zora")), "I am not sure who “Zoe” is. Did you mean: Zoé, Zora?"),
         (
             AmbiguousPerson("Ann", ("@a:x", "@b:x")),
             "Several people here are called “Ann”. Please type the one that you mean: @a:x, @b:x.",

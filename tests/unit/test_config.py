@@ -64,7 +64,6 @@ def test_secrets_are_hidden_where_settings_are_shown() -> None:
     [
         ({"homeserver": {**EDITED, "url": "no address"}}, "homeserver.url"),
         ({"homeserver": {**EDITED, "colour": "red"}}, "homeserver.colour: there is no such setting"),
-        ({"homeserver": {**EDITED, "password": None}}, "password_file"),
         ({"homeserver": EDITED, "logs": {"level": "LOUD"}}, "logs.level"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.commands.help import find, one, overview
+from bot.commands.refusals import UnknownCommand
 from bot.message.doc import Doc
 from bot.plugin import Call, Rest
 from plugins.breakout import views
@@ -24,7 +25,11 @@ def help_about(call: Call[Plug], typed: str) -> Doc:
     if not typed.strip():
         return help_overview(call)
     prefix, role = call.state.host.prefix, call.standing.role
-    return one(find([c for c in plugin.commands if role >= c.role], typed, prefix), prefix, views.say)
+    try:
+        command = find([c for c in plugin.commands if role >= c.role], typed, prefix)
+    except UnknownCommand:  # "!help we are stuck", where nobody can be called
+        return help_overview(call)
+    return one(command, prefix, views.say)
 
 
 @plugin.command("breakout", examples=("breakout",), section=SECTION)

@@ -91,6 +91,8 @@ class Room:
     """The bot has left it for good."""
     help: Help | None = None
     visited_at: datetime | None = None
+    welcomed_at: datetime | None = None
+    """When its welcome of this round was said: who is invited later cannot read it."""
 
 
 @dataclass(frozen=True, slots=True)

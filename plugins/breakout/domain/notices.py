@@ -60,6 +60,18 @@ class WelcomeRoom(Notice):
 
 
 @dataclass(frozen=True, slots=True)
+class WelcomePerson(Notice):
+    """In a breakout room, for somebody who came after its welcome: late, moved, or by walking in."""
+
+    KIND: ClassVar[str] = "welcome-person"
+    round: int
+    user: str
+    room: int
+    invite: int
+    """Which of the person's invites it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class MainStarted(Notice):
     """In the main room, when the invites are out (or 60 s after `start`): open until when, with the links."""
 

@@ -101,6 +101,8 @@ def _room_line(scene: Scene, room: Room) -> Para:
 def _seat(scene: Scene, seat: Seat, *, running: bool) -> tuple[Inline, ...]:
     name = scene.name(seat.user)
     remark = _remark(seat.presence) if running else ""
+    if seat.user in scene.plan.passed:
+        remark = text("sits out")
     return (Name(f"{name.text} ({remark})"),) if remark else (name,)
 
 

@@ -153,7 +153,7 @@ def _(e: r.BadRoomName, t: Teller) -> Iterable[Para]:
 
 @_for(r.DuplicateRoomName)
 def _(e: r.DuplicateRoomName, t: Teller) -> Iterable[Para]:
-    yield say("Two rooms cannot both be “{name}”. Try `{p} setup Team Alpha, Team Beta`.", name=e.name, p=t.prefix)
+    yield say("Two rooms cannot both be “{name}”. Give it another name, such as `{name} 2`.", name=e.name)
 
 
 @_for(r.OneRoomOnly)

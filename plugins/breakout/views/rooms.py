@@ -29,7 +29,7 @@ def texts_of(scene: Scene, room: Room) -> Texts:
     if session.phase is Phase.ENDED or room.removed or session.phase is Phase.DELETED:
         remove = _closed(scene)
     else:
-        remove = text("Your place is in another room now; {main} shows which.", main=scene.main_name)
+        remove = text("You have no place in this room any more; {main} shows where you are.", main=scene.main_name)
     return Texts(room_name(scene, room), topic, invite, remove)
 
 

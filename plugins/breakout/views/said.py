@@ -40,6 +40,8 @@ def said(notice: n.Notice, scene: Scene) -> Doc:
                 ),
                 say("Or type `{p} choose 2`.", p=scene.prefix),
             ).aloud()
+        case n.WelcomePerson():
+            return welcome_person(scene, notice)
         case n.PleaseMove():
             room = scene.room(notice.to_room)
             return doc(say("{who}, please go to {room}.", who=scene.mention(notice.user), room=room)).aloud()
@@ -151,6 +153,16 @@ def welcome(scene: Scene, number: int) -> Doc:
     help_ = say("Need a moderator? Tap 🙋 or type `{s}help`.", s=scene.sign)
     end = say("Moderators can enter and read. At the end everybody goes back to {main}.", main=scene.main_link())
     return Doc(doc(head, who, task, until, call, help_, end).blocks, keycaps=("🙋",))
+
+
+def welcome_person(scene: Scene, notice: n.WelcomePerson) -> Doc:
+    """What somebody has missed: the task, until when, how to ask for help."""
+    session, room = scene.plan, scene.plan.room(notice.room)
+    head = say("{who} has come: welcome to **{room}**.", who=scene.name(notice.user), room=room.name)
+    task = [say("Your task: {task}", task=room.task)] if room.task else []
+    until = [say("The room closes at {end}.", end=scene.clock(session.ends_at))] if session.ends_at else []
+    help_ = say("Need a moderator? Type `{s}help`. Moderators can enter and read.", s=scene.sign)
+    return doc(head, task, until, help_)
 
 
 def main_started(scene: Scene) -> Doc:

@@ -29,6 +29,7 @@ from plugins.breakout.domain.notices import (
     PassedWhileDown,
     TimeChanged,
     WarningGiven,
+    WelcomeRoom,
 )
 from tests.unit.breakout.example import (
     MOD,
@@ -82,6 +83,36 @@ def test_the_clock_begins_when_the_last_invite_is_out() -> None:
         MainStarted(session.id, 1),
         ClockBegan(session.id, 1, later + minutes(20)),
     )
+
+
+def test_a_room_is_welcomed_when_its_invites_are_out_and_at_the_latest_when_the_clock_begins() -> None:
+    session = rooms_made(just_started())
+    first, second = (seat.user for seat in session.people_of(1))
+    one = observed.invited(session, first, 1, now=NOW, settings=SETTINGS)
+    assert not one.notices
+    both = observed.invited(one.session, second, 1, now=NOW, settings=SETTINGS)
+    assert [notice.key for notice in both.notices] == ["welcome:s1:1:1:1"]
+    begun = advance(both.session, now=NOW + minutes(1), settings=SETTINGS)
+    assert [n.room for n in begun.notices if isinstance(n, WelcomeRoom)] == [2, 3, 4]
+
+
+def test_who_is_invited_after_the_welcome_gets_one_of_their_own() -> None:
+    session = running_session()
+    late = next(seat for seat in session.people_of(1))
+    session = session.with_seats(replace(late, presence=Presence.ASSIGNED, invited_at=None, invite_count=2))
+    session = observed.invited(session, late.user, 1, now=NOW + minutes(3), settings=SETTINGS).session
+    came = observed.membership(
+        session,
+        1,
+        late.user,
+        before="invite",
+        after="join",
+        by_self=True,
+        by_bot=False,
+        moderator=False,
+        now=NOW + minutes(4),
+    )
+    assert [notice.key for notice in came.notices] == [f"welcome-person:s1:1:{late.user}:1:2"]
 
 
 def test_the_clock_begins_after_a_minute_at_the_latest() -> None:
@@ -234,13 +265,14 @@ def test_keys_name_a_notice_for_ever_and_texts_are_no_part_of_them() -> None:
 def test_a_welcome_is_said_when_the_room_exists_and_once_more_where_it_was_made_anew() -> None:
     session = just_started()
     made = observed.room_made(session, 1, "!a:x")
-    assert [n.key for n in made.notices] == ["welcome:s1:1:1:1"]
+    assert not made.notices  # nobody there could read it
     assert observed.room_made(made.session, 1, "!a:x").session is made.session
     lost = observed.room_lost(all_in(made.session), 1, "!r1:x").session
     assert (lost.room(1).room_id, lost.room(1).attempt) == (None, 2)
     assert {seat.presence for seat in lost.people_of(1)} == {Presence.ASSIGNED}
     assert {seat.invite_count for seat in lost.people_of(1)} == {2}
-    assert [n.key for n in observed.room_made(lost, 1, "!b:x").notices] == ["welcome:s1:1:1:2"]
+    anew = advance(observed.room_made(lost, 1, "!b:x").session, now=NOW + minutes(1), settings=SETTINGS)
+    assert "welcome:s1:1:1:2" in [n.key for n in anew.notices]
     assert observed.room_lost(made.session, 1, "!other:x").session is made.session
 
 

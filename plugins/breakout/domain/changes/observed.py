@@ -9,7 +9,7 @@ from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.rooms import stay_put
 from plugins.breakout.domain.changes.seats import INSIDE, given, rooms_with_space
 from plugins.breakout.domain.model import Help, Mode, Phase, Presence, Room, Seat, Session, Settings
-from plugins.breakout.domain.notices import Notice, PleaseMove, WalkedIntoFull, WelcomeRoom
+from plugins.breakout.domain.notices import Notice, PleaseMove, WalkedIntoFull, WelcomePerson, WelcomeRoom
 from plugins.breakout.domain.phases import is_running
 
 
@@ -19,15 +19,22 @@ def room_made(session: Session, number: int, room_id: str) -> Change[None]:
     if room.room_id == room_id:
         return Change(session, None)
     session = session.with_room(replace(room, room_id=room_id))
-    return Change(session, None, welcome(session, number))
+    return welcome(session, number, session.started_at) if session.started_at else Change(session, None)
 
 
-def welcome(session: Session, number: int) -> tuple[Notice, ...]:
-    """The welcome of a room that exists, while the session runs."""
+def welcome(session: Session, number: int, now: datetime, *, at_last: bool = False) -> Change[None]:
+    """The welcome of a room that exists, once a round, while the session runs.
+
+    People read what was said since their invite: so it comes when the invites are out, or when no more is waited
+    for (`at_last`).
+    """
     room = session.room(number)
-    if not is_running(session) or room.room_id is None or room.removed or room.closed:
-        return ()
-    return (WelcomeRoom(session.id, session.round, number, room.attempt),)
+    ready = is_running(session) and room.room_id is not None and not room.removed and not room.closed
+    waits = any(seat.presence is Presence.ASSIGNED for seat in session.people_of(number))
+    if not ready or room.welcomed_at is not None or (waits and not at_last):
+        return Change(session, None)
+    session = session.with_room(replace(room, welcomed_at=now))
+    return Change(session, None, (WelcomeRoom(session.id, session.round, number, room.attempt),))
 
 
 def room_lost(session: Session, number: int, room_id: str) -> Change[None]:
@@ -40,7 +47,8 @@ def room_lost(session: Session, number: int, room_id: str) -> Change[None]:
         return Change(session, None)
     if room.removed or room.closed or session.phase is Phase.DELETED:
         return room_closed(session, number)
-    session = stay_put(session.with_room(replace(room, room_id=None, attempt=room.attempt + 1)), number)
+    anew = replace(room, room_id=None, attempt=room.attempt + 1, welcomed_at=None)
+    session = stay_put(session.with_room(anew), number)
     again = (
         replace(seat, presence=Presence.ASSIGNED, invited_at=None, invite_count=seat.invite_count + 1)
         for seat in session.people_of(number)
@@ -64,7 +72,7 @@ def invited(session: Session, user: str, number: int, *, now: datetime, settings
     if seat is None or seat.room != number or seat.presence is not Presence.ASSIGNED:
         return Change(session, None)
     if seat.moved_from is None:
-        return Change(_with(session, seat, Presence.INVITED, now), None)
+        return welcome(_with(session, seat, Presence.INVITED, now), number, now)
     session = _with(session, replace(seat, moved_until=now + settings.move_grace), Presence.INVITED, now)
     if session.mode is Mode.CHOOSE and not seat.by_hand:
         return Change(session, None)
@@ -86,7 +94,7 @@ def unreachable(
         return Change(session, None)
     until = now + settings.move_grace if seat.moved_from is not None else None
     failed = replace(seat, presence=Presence.UNREACHABLE, problem=problem, moved_until=until)
-    return Change(session.with_seats(failed), None)
+    return welcome(session.with_seats(failed), number, now)
 
 
 def membership(
@@ -127,7 +135,10 @@ def _came(session: Session, room: Room, user: str, now: datetime, capacity: int 
     seat = session.seats.get(user)
     if seat and seat.room == room.number:
         joined = replace(seat, presence=Presence.JOINED, problem="")
-        return Change(replace(session.with_seats(joined), passed=session.passed - {user}), None)
+        session = replace(session.with_seats(joined), passed=session.passed - {user})
+        welcomed, since = room.welcomed_at, seat.invited_at
+        late = seat.presence is Presence.INVITED and welcomed is not None and since is not None and since > welcomed
+        return Change(session, None, _own_welcome(session, seat) if late else ())
     if session.mode is not Mode.CHOOSE or not is_running(session) or room.removed:
         return Change(session, None)
     if capacity is not None and room.number not in (free := rooms_with_space(session, capacity)):
@@ -136,7 +147,14 @@ def _came(session: Session, room: Room, user: str, now: datetime, capacity: int 
     seat = given(session, user, room.number, by_hand=False)
     seat = replace(seat, presence=Presence.JOINED, invite_count=max(1, seat.invite_count))
     session = replace(session.with_seats(seat), passed=session.passed - {user}, waiting=session.waiting - {user})
-    return Change(session, None)
+    return Change(session, None, _own_welcome(session, seat))
+
+
+def _own_welcome(session: Session, seat: Seat) -> tuple[Notice, ...]:
+    """For somebody who was not there yet when the room was welcomed, and cannot read what was said then."""
+    if not is_running(session):
+        return ()
+    return (WelcomePerson(session.id, session.round, seat.user, seat.room, seat.invite_count),)
 
 
 def _went(session: Session, room: Room, user: str, before: str | None, *, by_self: bool, by_bot: bool) -> Session:

@@ -205,7 +205,9 @@ def _begun(
     )
     notices: list[Notice] = []
     for room in session.open_rooms:
-        notices.extend(welcome(session, room.number))
+        welcomed = welcome(session, room.number, now)
+        session = welcomed.session
+        notices.extend(welcomed.notices)
     if session.mode is Mode.CHOOSE and told.unseated:
         notices.append(ChooseNow(session.id, session.round, told.unseated))
     return Change(session, told, tuple(notices))
@@ -215,6 +217,7 @@ def _fresh_round(session: Session) -> Session:
     """The session without anything that belongs to one round only."""
     return replace(
         session,
+        rooms=tuple(replace(room, welcomed_at=None) for room in session.rooms),
         limit=None,
         started_at=None,
         clock_at=None,
@@ -278,7 +281,11 @@ def confirm(
 def begin_clock(session: Session, *, now: datetime, settings: Settings) -> tuple[Session, tuple[Notice, ...]]:
     """The invites are out: the time limit runs from now. `advance` calls it; nobody else needs to."""
     session = replace(session, clock_at=now)
-    notices: tuple[Notice, ...] = (MainStarted(session.id, session.round),)
+    notices: tuple[Notice, ...] = ()
+    for room in session.open_rooms:
+        welcomed = welcome(session, room.number, now, at_last=True)
+        session, notices = welcomed.session, (*notices, *welcomed.notices)
+    notices += (MainStarted(session.id, session.round),)
     if session.limit is not None:
         moment = now + session.limit
         session = _ends_at(replace(session, limit=None), moment, now, settings)
