@@ -99,8 +99,8 @@ def _sentence(refusal: HostRefusal, prefix: str) -> Para:
             return say("I do not understand “{typed}” here: the command ends before it.", typed=_short(typed))
         case Missing(what, example):
             if not example:
-                return say("Please say {what}, too.", what=what)
-            return say("Please say {what}, too: `{example}`.", what=what, example=prefix + example)
+                return say("Please say {what}.", what=what)
+            return say("Please say {what}: `{example}`.", what=what, example=prefix + example)
         case _:
             return _argument(refusal)
 

@@ -390,7 +390,8 @@ def room_text(command: str) -> Callable[[Line, Known], RoomText]:
 
     def parse(line: Line, known: Known) -> RoomText:
         if not line.words:
-            raise Missing("which room and what", f"breakout {command} 2 Five more minutes")
+            example = "Discuss chapter 3" if command == "task" else "Five more minutes"
+            raise Missing("which room and what", f"breakout {command} 2 {example}")
         if line.words[0].fold.rstrip(":") in _ALL and not line.words[0].quoted:
             return RoomText(None, relayed(line.after(1)))
         found, length = _leading_room(line.words, known, command)

@@ -228,3 +228,13 @@ async def test_a_moderator_sets_up_anew_from_a_breakout_room() -> None:
         await red.says("@ann", "!breakout end now")
         assert "2 breakout rooms are planned" in await red.says("@ann", "!breakout setup 2")
         assert "Room 1" in await room.says("@ann", "!breakout status")
+
+
+async def test_a_plan_that_cannot_start_says_so_at_once() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        answer = await room.says("@ann", "!breakout setup 6")
+        assert "Try !breakout setup 4" in answer
+        assert "Next: !breakout start" not in answer
+        answer = await room.says("@ann", "!breakout setup 2 here")
+        assert "Nobody has a seat yet" in answer

@@ -64,8 +64,17 @@ def _how_long(seconds: float) -> tuple[Para, ...]:
 
 
 def _after_setup(scene: Scene) -> Para:
-    p = scene.prefix
-    match scene.plan.mode:
+    p, session = scene.prefix, scene.plan
+    empty = [room for room in session.open_rooms if not session.people_of(room.number)]
+    match session.mode:
+        case Mode.AUTO if not session.seats:
+            return say("Nobody has a seat yet, so it cannot start. `{p} fill` seats those who come.", p=p)
+        case Mode.AUTO if empty:
+            return say(
+                "There are more rooms than people, so it cannot start. Try `{p} setup {count}`.",
+                p=p,
+                count=len(session.seats),
+            )
         case Mode.AUTO:
             return say("Next: `{p} start 20m`, or first `{p} assign @ann to 2`.", p=p)
         case Mode.MANUAL:

@@ -205,7 +205,7 @@ def time_changed(scene: Scene, notice: n.TimeChanged) -> Doc:
     if notice.ends_at is None:
         return doc(again, say("There is no set end any more."))
     left = length(notice.ends_at - scene.now)
-    return doc(again, say("This room closes at {end} now, in {left}.", end=scene.clock(notice.ends_at), left=left))
+    return doc(again, say("This room now closes at {end}, in {left}.", end=scene.clock(notice.ends_at), left=left))
 
 
 def closing(scene: Scene, notice: n.ClosingNotice) -> Doc:

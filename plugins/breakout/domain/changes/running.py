@@ -342,6 +342,8 @@ def extend(session: Session | None, length: timedelta, *, now: datetime, setting
         check_length(session.limit + length, settings)
         return Change(longer, TimerSet(None, longer.limit))
     moment = session.ends_at + length
+    if session.phase is Phase.CLOSING and session.timed_end is not None:
+        moment = max(moment, session.timed_end)  # more time never ends up as less than the timer gave
     check_length(moment - now, settings)
     if session.phase is Phase.CLOSING:
         return _reopened(session, moment, now, settings)
