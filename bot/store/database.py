@@ -20,9 +20,6 @@ T = TypeVar("T")
 
 FILE = "bot.db"
 
-CLOSING_S = 5.0
-"""How long the driver may take to close a connection."""
-
 STORE_FAILURES = (SQLAlchemyError, OSError)
 """What a store raises that cannot be read or written for now: a full disk, a lock that is held too long."""
 
@@ -100,8 +97,6 @@ class Database:
             for connection in self._opened:
                 await _whole(connection.close())
             await _whole(self._writer.dispose())
-            for connection in self._opened:  # a close that was cancelled is done by the driver's thread all the same
-                await _whole(asyncio.to_thread(connection._thread.join, CLOSING_S))  # noqa: SLF001 - it tells no other way
         finally:
             os.close(self._lock)
 

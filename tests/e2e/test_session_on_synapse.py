@@ -51,7 +51,7 @@ async def test_people_are_split_and_brought_back(homeserver: Homeserver, people:
         await mia.say(main, "!breakout start 20m")
         rooms = {}
         for guest in guests:
-            invite = await guest.invited("Class 7b")
+            invite = await guest.invited(" · Class 7b")
             rooms[guest.user_id] = invite.room
             await guest.join(invite.room)
             await guest.message("Welcome to", invite.room)
@@ -98,7 +98,7 @@ async def test_the_same_in_encrypted_rooms(homeserver: Homeserver, people: Peopl
         await mia.say(main, "!breakout start 20m")
         rooms = {}
         for guest in guests:
-            rooms[guest.user_id] = (await guest.invited("Class 7b")).room
+            rooms[guest.user_id] = (await guest.invited(" · Class 7b")).room
             await guest.join(rooms[guest.user_id])
             await guest.message("Welcome to", rooms[guest.user_id])
         await mia.say(main, "!breakout broadcast Hello")

@@ -6,56 +6,63 @@ They exclude devices that their owner has not signed, in sending and in receivin
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from bot.app import App, running
 from bot.clock import SystemClock
 from bot.credentials import key_store
-from bot.loader import load
 from bot.matrix.client import NioHomeserver, login_password
 from bot.matrix.crypto.cross_signing import new_recovery, set_up
-from bot.store.database import Database
 from bot.testing.pytest_plugin import People
-from bot.testing.synapse import Account, Homeserver
+from bot.testing.synapse import Homeserver
+from plugins.breakout.demo.stage import BotProcess
 from tests.e2e.js_clients import JsClient, js_clients
 
 SETTINGS = {"closing_notice": 1, "long_closing_notice": 1, "help_cooldown": 0}
 
 
 class Bot:
-    """The bot's account, which may live several times, on several devices."""
+    """The bot as its admin runs it, several times, on several devices."""
 
-    def __init__(self, homeserver: Homeserver, login: Account, folder: Path) -> None:
-        self.homeserver, self.login, self.folder = homeserver, login, folder
+    def __init__(self, homeserver: Homeserver, user: str, folder: Path) -> None:
+        self.url, self.user, self.data, self.settings = homeserver.url, user, folder / "data", folder / "bot.yaml"
+        self.log = folder / "bot.log"
+        self.device = ""
         self.recovery_key: str | None = None
+        self.data.mkdir(parents=True)
+        self.settings.write_text(
+            json.dumps(
+                {
+                    "homeserver": {"url": self.url, "user_id": user},
+                    "store": {"path": str(self.data)},
+                    "plugins": {"breakout": SETTINGS},
+                }
+            )
+        )
 
     async def log_in(self) -> None:
-        """As the admin does it: a new device, signed with the identity that the account has."""
-        user = self.login.user_id
-        self.login = Account(user, *await login_password(self.homeserver.url, user, "secret", "bot"))
-        async with self._account() as account:
-            signer = await account.signer(key_store(self.folder))
+        """A new device, signed with the identity that the account has."""
+        self.device, token = await login_password(self.url, self.user, "secret", "bot")
+        login = {"user_id": self.user, "device_id": self.device, "access_token": token}
+        (self.data / "session.json").write_text(json.dumps(login))
+        keys = key_store(self.data)
+        async with NioHomeserver.connect(self.url, self.user, self.device, token, SystemClock(), keys) as account:
+            signer = await account.signer(keys)
             await set_up(signer, recovery_key=self.recovery_key)
             self.recovery_key = self.recovery_key or await new_recovery(signer)
 
     @asynccontextmanager
     async def life(self) -> AsyncIterator[None]:
-        """The bot runs."""
-        database = await Database.open(self.folder)
+        """The bot runs; it is ready when it answers."""
+        process = BotProcess(self.settings, self.log)
+        await process.start()
         try:
-            async with self._account() as account:
-                app = App(account=account, database=database, loaded=load({"breakout": SETTINGS}), clock=SystemClock())
-                async with running(app):
-                    yield
+            yield
         finally:
-            await database.close()
-
-    def _account(self) -> AbstractAsyncContextManager[NioHomeserver]:
-        user, device, token = self.login.user_id, self.login.device_id, self.login.access_token
-        return NioHomeserver.connect(self.homeserver.url, user, device, token, SystemClock(), key_store(self.folder))
+            await process.stop()
 
 
 async def unreadable(*clients: JsClient) -> list[str]:
@@ -71,8 +78,8 @@ async def unreadable(*clients: JsClient) -> list[str]:
 
 
 async def test_a_session_of_strict_clients(homeserver: Homeserver, people: People, tmp_path: Path) -> None:
-    bot = Bot(homeserver, await homeserver.account(people.localpart("bot"), "secret", "Breakout"), tmp_path / "bot")
-    me = bot.login.user_id
+    me = (await homeserver.account(people.localpart("bot"), "secret", "Breakout")).user_id
+    bot = Bot(homeserver, me, tmp_path)
     await bot.log_in()
     async with js_clients() as clients:
 
@@ -126,9 +133,9 @@ async def test_a_session_of_strict_clients(homeserver: Homeserver, people: Peopl
             await mia.wait(main, "Breakout rooms are open", sender=me)
 
         # it has lost its keys, and is back on a new device of the same identity
-        shutil.rmtree(bot.folder / "crypto")
+        shutil.rmtree(bot.data / "crypto")
         await bot.log_in()
-        await asyncio.gather(*(client.wait_signed(me, bot.login.device_id) for client in (mia, *others)))
+        await asyncio.gather(*(client.wait_signed(me, bot.device) for client in (mia, *others)))
         async with bot.life():
             await mia.send(main, "!breakout broadcast Three")
             await asyncio.gather(*(guest.wait(rooms[guest.user_id], "Three", sender=me) for guest in others))
