@@ -100,7 +100,7 @@ class Registry:
         typed = words[0].fold.rstrip(_TRAILING)
         first = self._synonyms.get(typed, typed)
         if first not in self._first:
-            return self._misspelled(first, line)
+            return self._misspelled(first, Line(line.text, words, line.html))
         words = (replace(words[0], text=first), *words[1:])
         for length in range(min(self._longest, len(words)), 0, -1):
             for candidate in _candidates(words, length):

@@ -172,7 +172,8 @@ async def test_a_call_for_help_where_nobody_can_be_called_lists_what_can_be_type
 async def test_a_mistyped_first_word_is_not_met_with_silence() -> None:
     async with conversation() as talk:
         room = await under_way(talk)
-        assert "Did you mean !breakout?" in await room.says("@ann", "!breakot setup 4")
+        answer = await room.says("@ann", "!breakot setup 4")
+        assert answer == "There is no command !breakot. Did you mean !breakout?"
         assert "Breakout rooms are open" in await room.says("@ann", "!breakout: status")
 
 
