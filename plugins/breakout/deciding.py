@@ -8,8 +8,9 @@ from typing import Any
 from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Urgency
 from plugins.breakout import views
-from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.changes.running import ConfirmAsked, SessionDeleted, Started
+from plugins.breakout.domain.change import Change, ConfirmAsked
+from plugins.breakout.domain.changes.ending import SessionDeleted
+from plugins.breakout.domain.changes.starting import Started
 from plugins.breakout.keys import Control
 from plugins.breakout.store import Sessions
 from plugins.breakout.subject import Subject

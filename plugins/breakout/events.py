@@ -22,8 +22,10 @@ from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes import help as helping
 from plugins.breakout.domain.changes import people, seats, setup
+from plugins.breakout.domain.changes.ending import discard, end
 from plugins.breakout.domain.changes.observed import membership, room_lost
-from plugins.breakout.domain.changes.running import confirm, discard, end, extend, start
+from plugins.breakout.domain.changes.starting import confirm, start
+from plugins.breakout.domain.changes.timing import extend
 from plugins.breakout.domain.desired import MARKER
 from plugins.breakout.domain.model import Phase, Presence, Session
 from plugins.breakout.domain.refusals import Refusal

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from plugins.breakout.domain.change import Change
+from plugins.breakout.domain.changes import ending, observed, people, rooms, seats, setup, starting, timing
 from plugins.breakout.domain.changes import help as help_changes
-from plugins.breakout.domain.changes import observed, people, rooms, running, seats, setup
 from plugins.breakout.domain.changes.setup import Layout
 from plugins.breakout.domain.model import MOVES, Mode, Person, Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance, next_moment
@@ -131,7 +131,7 @@ class Hall(RuleBasedStateMachine):
     @rule(limit=st.none() | LENGTHS, by=st.sampled_from(MODERATORS))
     def start(self, limit: timedelta | None, by: str) -> None:
         self._try(
-            lambda: running.start(
+            lambda: starting.start(
                 self.session,
                 by=by,
                 people=self._all(),
@@ -146,30 +146,30 @@ class Hall(RuleBasedStateMachine):
     @rule(by=st.sampled_from(MODERATORS))
     def confirm(self, by: str) -> None:
         self._try(
-            lambda: running.confirm(
+            lambda: starting.confirm(
                 self.session, by=by, people=self._all(), now=self.now, settings=SETTINGS, rng=self.rng
             )
         )
 
     @rule(length=st.none() | LENGTHS)
     def timer(self, length: timedelta | None) -> None:
-        self._try(lambda: running.set_timer(self.session, length, now=self.now, settings=SETTINGS))
+        self._try(lambda: timing.set_timer(self.session, length, now=self.now, settings=SETTINGS))
 
     @rule(length=LENGTHS)
     def extend(self, length: timedelta) -> None:
-        self._try(lambda: running.extend(self.session, length, now=self.now, settings=SETTINGS))
+        self._try(lambda: timing.extend(self.session, length, now=self.now, settings=SETTINGS))
 
     @rule(by=st.sampled_from(MODERATORS), notice=st.none() | LENGTHS)
     def end(self, by: str, notice: timedelta | None) -> None:
-        self._try(lambda: running.end(self.session, by=by, now=self.now, settings=SETTINGS, notice=notice))
+        self._try(lambda: ending.end(self.session, by=by, now=self.now, settings=SETTINGS, notice=notice))
 
     @rule()
     def cancel_end(self) -> None:
-        self._try(lambda: running.cancel_end(self.session, now=self.now, settings=SETTINGS))
+        self._try(lambda: ending.cancel_end(self.session, now=self.now, settings=SETTINGS))
 
     @rule()
     def delete(self) -> None:
-        self._try(lambda: running.delete(self.session, by=MODERATORS[0], now=self.now, settings=SETTINGS, key="d"))
+        self._try(lambda: ending.delete(self.session, by=MODERATORS[0], now=self.now, settings=SETTINGS, key="d"))
 
     @rule(number=NUMBERS, user=USERS, resolved=st.booleans())
     def ask_help(self, number: int, user: str, resolved: bool) -> None:

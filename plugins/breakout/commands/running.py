@@ -13,7 +13,7 @@ from plugins.breakout.commands.places import ANYWHERE, it, knowing
 from plugins.breakout.deciding import decide, question_key
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.changes import running
+from plugins.breakout.domain.changes import ending, starting, timing
 from plugins.breakout.domain.model import Confirm
 from plugins.breakout.subject import Plug
 
@@ -28,7 +28,7 @@ async def _decide(call: Call[Plug], change: Change[Any]) -> None:
 
 def _confirmed(call: Call[Plug], what: Confirm) -> Change[Any]:
     about = it(call)
-    return running.confirm(
+    return starting.confirm(
         about.session,
         by=about.asker,
         people=about.hall.people,
@@ -55,7 +55,7 @@ async def start(call: Call[Plug], asked: parsers.Start | parsers.Confirmed) -> N
     if isinstance(asked, parsers.Confirmed):
         await _decide(call, _confirmed(call, Confirm.START))
         return
-    change = running.start(
+    change = starting.start(
         about.session,
         by=about.asker,
         people=about.hall.people,
@@ -81,7 +81,7 @@ async def start(call: Call[Plug], asked: parsers.Start | parsers.Confirmed) -> N
 async def timer(call: Call[Plug], length: timedelta | None) -> Doc:
     """Sets when the rooms close, counted from now; `off` lets them stay open."""
     about = it(call)
-    change = running.set_timer(about.session, length, now=call.unit.now, settings=call.state.settings)
+    change = timing.set_timer(about.session, length, now=call.unit.now, settings=call.state.settings)
     return views.timer_set(await about.settle(change), change.told)
 
 
@@ -97,7 +97,7 @@ async def timer(call: Call[Plug], length: timedelta | None) -> Doc:
 async def extend(call: Call[Plug], length: timedelta) -> Doc:
     """Gives more time; while the rooms close, it takes the end back."""
     about = it(call)
-    change = running.extend(about.session, length, now=call.unit.now, settings=call.state.settings)
+    change = timing.extend(about.session, length, now=call.unit.now, settings=call.state.settings)
     return views.timer_set(await about.settle(change), change.told)
 
 
@@ -116,9 +116,9 @@ async def end(call: Call[Plug], asked: parsers.End | parsers.Cancelled) -> Doc:
     about = it(call)
     settings, now = call.state.settings, call.unit.now
     if isinstance(asked, parsers.Cancelled):
-        cancelled = running.cancel_end(about.session, now=now, settings=settings)
+        cancelled = ending.cancel_end(about.session, now=now, settings=settings)
         return views.timer_set(await about.settle(cancelled), cancelled.told)
-    change = running.end(
+    change = ending.end(
         about.session, by=about.asker, now=now, settings=settings, notice=asked.notice, at_once=asked.at_once
     )
     return views.ending(await about.settle(change), change.told)
@@ -139,7 +139,7 @@ async def delete(call: Call[Plug], confirmed: bool) -> None:  # noqa: FBT001 - t
     if confirmed:
         await _decide(call, _confirmed(call, Confirm.DELETE))
         return
-    change = running.delete(
+    change = ending.delete(
         about.session,
         by=about.asker,
         now=call.unit.now,

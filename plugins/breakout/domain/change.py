@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from plugins.breakout.domain.model import Session
+from plugins.breakout.domain.model import Pending, Session
 from plugins.breakout.domain.notices import Notice
 
 T_co = TypeVar("T_co", covariant=True)
@@ -22,3 +22,12 @@ class Change(Generic[T_co]):
     told: T_co
     notices: tuple[Notice, ...] = ()
     retired: Session | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmAsked:
+    """The question that waits for a yes, and what saying yes would touch."""
+
+    pending: Pending
+    people: int
+    rooms: int

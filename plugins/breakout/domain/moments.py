@@ -7,16 +7,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from plugins.breakout.domain.change import Change
+from plugins.breakout.domain.changes.ending import NEAR_NOTICE, begin_closing, closing_notice, discard, finish
 from plugins.breakout.domain.changes.help import attended
-from plugins.breakout.domain.changes.running import (
-    NEAR_NOTICE,
-    begin_clock,
-    begin_closing,
-    closing_notice,
-    discard,
-    finish,
-    seconds,
-)
+from plugins.breakout.domain.changes.timing import begin_clock, seconds
 from plugins.breakout.domain.model import Phase, Presence, Room, Session, Settings
 from plugins.breakout.domain.notices import (
     Deleted,

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from bot.message.doc import Bullets, Doc, Inline, Para, Text, doc
+from plugins.breakout.domain.change import ConfirmAsked
+from plugins.breakout.domain.changes.ending import Ending, SessionDeleted
 from plugins.breakout.domain.changes.help import HelpTold
 from plugins.breakout.domain.changes.rooms import RemovedRoom, RenamedRoom, TaskChanged
-from plugins.breakout.domain.changes.running import ConfirmAsked, Ending, SessionDeleted, Started, TimerSet
 from plugins.breakout.domain.changes.seats import Assigned, Dealt, Rejoin, Rejoined, Unassigned
 from plugins.breakout.domain.changes.setup import SetUp
+from plugins.breakout.domain.changes.starting import Started
+from plugins.breakout.domain.changes.timing import TimerSet
 from plugins.breakout.domain.model import Confirm, Mode, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.words import (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.changes import observed, running, setup
+from plugins.breakout.domain.changes import observed, setup, starting
 from plugins.breakout.domain.changes.setup import Layout, SetUp
 from plugins.breakout.domain.model import Person, Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance
@@ -58,7 +58,7 @@ def start(
     now: datetime = NOW,
     settings: Settings = SETTINGS,
 ) -> Session:
-    change = running.start(
+    change = starting.start(
         session,
         by=MOD,
         people=people,

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from plugins.breakout.domain.changes import ending, observed, timing
 from plugins.breakout.domain.changes import help as help_changes
-from plugins.breakout.domain.changes import observed, running
 from plugins.breakout.domain.changes.setup import Layout
 from plugins.breakout.domain.model import Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance, board_moment, next_moment, rough_left
@@ -154,7 +154,7 @@ def test_a_warning_near_the_closing_notice_is_dropped_and_a_longer_one_than_the_
 def test_an_extended_round_is_warned_again() -> None:
     session = running_session(limit=minutes(10))
     session = advance(session, now=NOW + minutes(5), settings=SETTINGS).session
-    session = running.extend(session, minutes(5), now=NOW + minutes(6), settings=SETTINGS).session
+    session = timing.extend(session, minutes(5), now=NOW + minutes(6), settings=SETTINGS).session
     assert of_room_1(moved_on(session, 15))[:2] == [(10, "warning"), (13, "closing")]
 
 
@@ -185,7 +185,7 @@ def test_a_closing_notice_found_late_is_still_given() -> None:
 
 def test_an_end_by_hand_is_warned_within_and_carried_out() -> None:
     session = running_session()
-    closing = running.end(session, by=MOD, now=NOW, settings=SETTINGS, notice=minutes(3)).session
+    closing = ending.end(session, by=MOD, now=NOW, settings=SETTINGS, notice=minutes(3)).session
     said = moved_on(closing, 3)
     assert of_room_1(said) == [(2, "warning"), (3, "room-closed"), (3, "ended")]
     assert [n.why for _, n in said if isinstance(n, MainEnded)] == [EndReason.MODERATOR]
@@ -222,7 +222,7 @@ def test_a_moderator_who_stays_closes_the_request() -> None:
 
 
 def test_a_question_is_forgotten_after_two_minutes() -> None:
-    session = running.delete(running_session(), by=MOD, now=NOW, settings=SETTINGS, key="d").session
+    session = ending.delete(running_session(), by=MOD, now=NOW, settings=SETTINGS, key="d").session
     assert advance(session, now=NOW + minutes(1.9), settings=SETTINGS).session.pending is not None
     assert advance(session, now=NOW + minutes(2), settings=SETTINGS).session.pending is None
 
@@ -237,7 +237,7 @@ def test_no_session_runs_for_ever_and_that_is_announced() -> None:
 
 
 def test_ended_rooms_are_deleted_in_the_end_and_that_is_announced() -> None:
-    ended, _ = running.finish(running_session(), why=EndReason.TIMER, now=NOW)
+    ended, _ = ending.finish(running_session(), why=EndReason.TIMER, now=NOW)
     days = 24 * 60
     said = moved_on(ended, 20 * days)
     assert [(minute / days, type(notice)) for minute, notice in said] == [(13, DeleteSoon), (14, Deleted)]
@@ -253,7 +253,7 @@ def test_every_timer_comes_to_its_end_exactly(length: float) -> None:
 
 def test_a_finished_plan_needs_no_alarm() -> None:
     assert next_moment(set_up(Layout(count=2), pupils(2)).session, SETTINGS) is None
-    assert next_moment(running.discard(running_session()), SETTINGS) is None
+    assert next_moment(ending.discard(running_session()), SETTINGS) is None
 
 
 def test_keys_name_a_notice_for_ever_and_texts_are_no_part_of_them() -> None:

@@ -9,10 +9,11 @@ from random import Random
 import pytest
 
 from plugins.breakout.domain import refusals
-from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.changes import running, seats
-from plugins.breakout.domain.changes.running import ConfirmAsked, Ending, SessionDeleted, Started
+from plugins.breakout.domain.change import Change, ConfirmAsked
+from plugins.breakout.domain.changes import ending, seats, starting, timing
+from plugins.breakout.domain.changes.ending import Ending, SessionDeleted
 from plugins.breakout.domain.changes.setup import Layout, SeatLine
+from plugins.breakout.domain.changes.starting import Started
 from plugins.breakout.domain.model import Confirm, Mode, Person, Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance
 from plugins.breakout.domain.notices import (
@@ -41,7 +42,7 @@ OTHER = "@other:x"
 
 
 def asked_start(session: Session, people: list[Person], *, confirmed: bool = False) -> Change[Started | ConfirmAsked]:
-    return running.start(
+    return starting.start(
         session,
         by=MOD,
         people=people,
@@ -60,7 +61,7 @@ def started(session: Session, people: list[Person]) -> tuple[Session, Started]:
 
 
 def end(session: Session, *, by: str = MOD, after: float = 0, notice: timedelta | None = None) -> Change[Ending]:
-    return running.end(session, by=by, now=NOW + timedelta(seconds=after), settings=SETTINGS, notice=notice)
+    return ending.end(session, by=by, now=NOW + timedelta(seconds=after), settings=SETTINGS, notice=notice)
 
 
 def test_a_start_begins_a_round_with_one_invite_each() -> None:
@@ -161,7 +162,7 @@ def test_more_than_fifty_people_wait_for_a_yes() -> None:
 def confirmed(
     session: Session, *, by: str = MOD, key: str | None = None, what: Confirm | None = None, after: float = 0
 ) -> Change[Started | ConfirmAsked | SessionDeleted]:
-    return running.confirm(
+    return starting.confirm(
         session,
         by=by,
         people=pupils(51),
@@ -192,7 +193,7 @@ def test_a_yes_comes_from_the_asker_or_typed_from_any_moderator_within_two_minut
 
 def test_the_time_limit_survives_the_question() -> None:
     people = pupils(51)
-    session = running.start(
+    session = starting.start(
         set_up(Layout(count=10), people).session,
         by=MOD,
         people=people,
@@ -209,7 +210,7 @@ def test_a_start_after_the_end_runs_the_same_rooms_again() -> None:
     people = pupils(8)
     session = running_session(limit=minutes(10))
     session = session.with_seats(replace(session.seats[user(1)], presence=Presence.LEFT, invite_count=4))
-    ended, _ = running.finish(session, why=EndReason.MODERATOR, now=NOW)
+    ended, _ = ending.finish(session, why=EndReason.MODERATOR, now=NOW)
     change = asked_start(ended, people)
     assert change.session.round == 2
     assert [room.room_id for room in change.session.rooms] == [room.room_id for room in session.rooms]
@@ -231,49 +232,49 @@ def test_a_bad_length_is_refused() -> None:
     session = running_session(limit=minutes(10))
     for length in (timedelta(), minutes(24 * 60 + 1)):
         with pytest.raises(refusals.BadLength):
-            running.set_timer(session, length, now=NOW, settings=SETTINGS)
+            timing.set_timer(session, length, now=NOW, settings=SETTINGS)
         with pytest.raises(refusals.BadLength):
-            running.extend(session, length, now=NOW, settings=SETTINGS)
+            timing.extend(session, length, now=NOW, settings=SETTINGS)
         with pytest.raises(refusals.BadLength):
             end(session, notice=length)
 
 
 def test_timer_counts_from_now_and_tells_the_rooms() -> None:
     session = running_session()
-    change = running.set_timer(session, minutes(15), now=NOW + minutes(3), settings=SETTINGS)
+    change = timing.set_timer(session, minutes(15), now=NOW + minutes(3), settings=SETTINGS)
     assert change.session.ends_at == change.told.ends_at == NOW + minutes(18)
     assert [n.room for n in change.notices if isinstance(n, TimeChanged)] == [1, 2, 3, 4]
-    off = running.set_timer(change.session, None, now=NOW, settings=SETTINGS)
+    off = timing.set_timer(change.session, None, now=NOW, settings=SETTINGS)
     assert off.session.ends_at is None
     with pytest.raises(refusals.NoTimer):
-        running.set_timer(off.session, None, now=NOW, settings=SETTINGS)
+        timing.set_timer(off.session, None, now=NOW, settings=SETTINGS)
 
 
 def test_timer_before_the_clock_began_takes_the_place_of_the_limit() -> None:
     people = pupils(8)
     session = start(set_up(Layout(count=4), people).session, people, limit=minutes(20))
-    session = running.set_timer(session, minutes(5), now=NOW, settings=SETTINGS).session
+    session = timing.set_timer(session, minutes(5), now=NOW, settings=SETTINGS).session
     session = advance(session, now=NOW + minutes(1), settings=SETTINGS).session
     assert session.ends_at == NOW + minutes(5)
 
 
 def test_extend_moves_the_end_and_without_a_timer_is_refused() -> None:
     session = running_session(limit=minutes(10))
-    assert running.extend(session, minutes(5), now=NOW, settings=SETTINGS).session.ends_at == NOW + minutes(15)
+    assert timing.extend(session, minutes(5), now=NOW, settings=SETTINGS).session.ends_at == NOW + minutes(15)
     with pytest.raises(refusals.NoTimer):
-        running.extend(running_session(), minutes(5), now=NOW, settings=SETTINGS)
+        timing.extend(running_session(), minutes(5), now=NOW, settings=SETTINGS)
 
 
 def test_extend_before_the_clock_began_makes_the_limit_longer() -> None:
     people = pupils(8)
     session = start(set_up(Layout(count=4), people).session, people, limit=minutes(20))
-    change = running.extend(session, minutes(5), now=NOW, settings=SETTINGS)
+    change = timing.extend(session, minutes(5), now=NOW, settings=SETTINGS)
     assert (change.told.ends_at, change.told.limit) == (None, minutes(25))
 
 
 def test_extend_while_closing_takes_the_end_back() -> None:
     closing = end(running_session()).session
-    change = running.extend(closing, minutes(5), now=NOW, settings=SETTINGS)
+    change = timing.extend(closing, minutes(5), now=NOW, settings=SETTINGS)
     assert change.session.phase is Phase.RUNNING
     assert change.session.ends_at == NOW + minutes(6)
     assert change.told.reopened
@@ -294,19 +295,17 @@ def test_end_tells_each_room_once_and_a_given_notice_counts() -> None:
 
 
 def test_a_bare_end_never_makes_the_end_later() -> None:
-    session = running.set_timer(running_session(), minutes(0.5), now=NOW, settings=SETTINGS).session
+    session = timing.set_timer(running_session(), minutes(0.5), now=NOW, settings=SETTINGS).session
     assert end(session).told.ends_at == NOW + minutes(0.5)
 
 
 def test_end_now_and_no_notice_end_at_once() -> None:
-    change = running.end(running_session(), by=MOD, now=NOW, settings=SETTINGS, at_once=True)
+    change = ending.end(running_session(), by=MOD, now=NOW, settings=SETTINGS, at_once=True)
     assert change.session.phase is Phase.ENDED
     assert change.told.ends_at is None
     assert len([n for n in change.notices if isinstance(n, RoomClosed)]) == 4
     assert [n.why for n in change.notices if isinstance(n, MainEnded)] == [EndReason.MODERATOR]
-    without = running.end(
-        running_session(), by=MOD, now=NOW, settings=Settings(closing_notice=timedelta()), notice=None
-    )
+    without = ending.end(running_session(), by=MOD, now=NOW, settings=Settings(closing_notice=timedelta()), notice=None)
     assert without.session.phase is Phase.ENDED
 
 
@@ -328,18 +327,18 @@ def test_another_notice_while_closing_moves_the_end() -> None:
 
 def test_end_cancel_brings_the_timer_back() -> None:
     session = running_session(limit=minutes(20))
-    change = running.cancel_end(end(session).session, now=NOW, settings=SETTINGS)
+    change = ending.cancel_end(end(session).session, now=NOW, settings=SETTINGS)
     assert change.session.phase is Phase.RUNNING
     assert change.session.ends_at == NOW + minutes(20)
     assert all(isinstance(n, TimeChanged) and n.reopened for n in change.notices)
     with pytest.raises(refusals.NothingToCancel):
-        running.cancel_end(session, now=NOW, settings=SETTINGS)
+        ending.cancel_end(session, now=NOW, settings=SETTINGS)
 
 
 def test_end_cancel_before_the_clock_began_keeps_the_limit() -> None:
     people = pupils(8)
     session = start(set_up(Layout(count=4), people).session, people, limit=minutes(20))
-    back = running.cancel_end(end(session).session, now=NOW, settings=SETTINGS).session
+    back = ending.cancel_end(end(session).session, now=NOW, settings=SETTINGS).session
     assert advance(back, now=NOW + minutes(1), settings=SETTINGS).session.ends_at == NOW + minutes(21)
 
 
@@ -347,7 +346,7 @@ def test_end_cancel_of_a_timers_own_end_runs_on_without_one() -> None:
     session = running_session(limit=minutes(10))
     closing = advance(session, now=NOW + minutes(9), settings=SETTINGS).session
     assert closing.phase is Phase.CLOSING
-    back = running.cancel_end(closing, now=NOW + minutes(9.5), settings=SETTINGS).session
+    back = ending.cancel_end(closing, now=NOW + minutes(9.5), settings=SETTINGS).session
     assert (back.phase, back.ends_at) == (Phase.RUNNING, None)
 
 
@@ -355,11 +354,11 @@ def test_end_with_nothing_running_is_refused() -> None:
     with pytest.raises(refusals.NothingRunning):
         end(set_up(Layout(count=2), pupils(2)).session)
     with pytest.raises(refusals.NoSession):
-        running.end(None, by=MOD, now=NOW, settings=SETTINGS)
+        ending.end(None, by=MOD, now=NOW, settings=SETTINGS)
 
 
 def test_delete_asks_first_and_ends_a_running_session() -> None:
-    asked = running.delete(running_session(), by=MOD, now=NOW, settings=SETTINGS, key="d")
+    asked = ending.delete(running_session(), by=MOD, now=NOW, settings=SETTINGS, key="d")
     assert (asked.told.people, asked.told.rooms) == (8, 4)
     change = confirmed(asked.session, what=Confirm.DELETE, by=OTHER)
     assert change.told == SessionDeleted(was_running=True)
@@ -368,9 +367,9 @@ def test_delete_asks_first_and_ends_a_running_session() -> None:
 
 
 def test_delete_works_before_the_start_and_after_the_end() -> None:
-    ended, _ = running.finish(running_session(), why=EndReason.TIMER, now=NOW)
+    ended, _ = ending.finish(running_session(), why=EndReason.TIMER, now=NOW)
     for session in (set_up(Layout(count=2), pupils(2)).session, ended):
-        asked = running.delete(session, by=MOD, now=NOW, settings=SETTINGS, key="d").session
+        asked = ending.delete(session, by=MOD, now=NOW, settings=SETTINGS, key="d").session
         change = confirmed(asked, key="d")
         assert change.told == SessionDeleted(was_running=False)
         assert change.notices == ()
@@ -378,4 +377,4 @@ def test_delete_works_before_the_start_and_after_the_end() -> None:
 
 def test_what_is_deleted_cannot_be_deleted_again() -> None:
     with pytest.raises(refusals.NoSession):
-        running.delete(running.discard(running_session()), by=MOD, now=NOW, settings=SETTINGS, key="d")
+        ending.delete(ending.discard(running_session()), by=MOD, now=NOW, settings=SETTINGS, key="d")

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from plugins.breakout.domain import refusals
-from plugins.breakout.domain.changes import observed, running, seats
+from plugins.breakout.domain.changes import ending, observed, seats
 from plugins.breakout.domain.changes.seats import Rejoin
 from plugins.breakout.domain.changes.setup import Layout
 from plugins.breakout.domain.model import LateJoiners, Mode, Presence, Session, Settings
@@ -150,7 +150,7 @@ def test_assign_refuses_strangers_and_two_rooms_for_one() -> None:
 
 
 def test_seats_do_not_change_while_closing() -> None:
-    closing = running.end(running_session(), by=MOD, now=NOW, settings=SETTINGS).session
+    closing = ending.end(running_session(), by=MOD, now=NOW, settings=SETTINGS).session
     with pytest.raises(refusals.WrongPhase):
         seats.assign(closing, [(user(1), 1)], people=PEOPLE)
     with pytest.raises(refusals.WrongPhase):
@@ -282,7 +282,7 @@ def test_pass_before_the_start_holds_for_the_coming_round_only() -> None:
     session = seats.pass_round(set_up(Layout(count=2), PEOPLE).session, user(1)).session
     first = start(session, PEOPLE)
     assert user(1) not in first.seats
-    ended, _ = running.finish(first, why=EndReason.MODERATOR, now=NOW)
+    ended, _ = ending.finish(first, why=EndReason.MODERATOR, now=NOW)
     assert user(1) in start(ended, PEOPLE).seats
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from plugins.breakout.domain import refusals
+from plugins.breakout.domain.changes import ending, seats, setup
 from plugins.breakout.domain.changes import people as people_changes
-from plugins.breakout.domain.changes import running, seats, setup
 from plugins.breakout.domain.changes.rooms import check_name
 from plugins.breakout.domain.changes.setup import Layout, SeatLine
 from plugins.breakout.domain.model import Mode, Phase, Settings
@@ -63,7 +63,7 @@ def test_a_checkin_alone_is_no_session_for_other_commands() -> None:
 
 
 def test_a_checkin_after_the_end_begins_anew() -> None:
-    ended, _ = running.finish(setup.tap(running_session(), user(1)).session, why=EndReason.MODERATOR, now=NOW)
+    ended, _ = ending.finish(setup.tap(running_session(), user(1)).session, why=EndReason.MODERATOR, now=NOW)
     assert setup.check_in(ended, main="!m:x", session_id="s2", by=MOD).session.taps == frozenset()
     assert setup.check_in(running_session(), main="!m:x", session_id="s2", by=MOD).session.phase is Phase.RUNNING
 
@@ -109,7 +109,7 @@ def test_setup_again_replaces_the_plan_and_says_what_it_replaced() -> None:
 
 
 def test_setup_after_the_end_begins_a_new_session_and_retires_the_old_rooms() -> None:
-    ended, _ = running.finish(running_session(), why=EndReason.MODERATOR, now=NOW)
+    ended, _ = ending.finish(running_session(), why=EndReason.MODERATOR, now=NOW)
     change = set_up(Layout(count=2), pupils(8), ended)
     assert change.session.id == "s2"
     assert change.session.round == 0
@@ -119,14 +119,14 @@ def test_setup_after_the_end_begins_a_new_session_and_retires_the_old_rooms() ->
 
 def test_setup_is_refused_while_running_or_closing() -> None:
     session = running_session()
-    closing = running.end(session, by=MOD, now=NOW, settings=SETTINGS).session
+    closing = ending.end(session, by=MOD, now=NOW, settings=SETTINGS).session
     for busy in (session, closing):
         with pytest.raises(refusals.AlreadyRunning):
             set_up(Layout(count=2), pupils(8), busy)
 
 
 def test_setup_after_delete_begins_a_new_session() -> None:
-    gone = running.discard(set_up(Layout(count=2), pupils(2)).session)
+    gone = ending.discard(set_up(Layout(count=2), pupils(2)).session)
     change = set_up(Layout(count=2), pupils(2), gone)
     assert (change.session.id, change.retired, change.told.replaced) == ("s2", None, None)
 
