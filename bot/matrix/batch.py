@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.errors import Temporary
-from bot.matrix.events import RawEvent, RoomDelta, SyncBatch
+from bot.matrix.events import RawEvent, RoomDelta, SyncBatch, mapping
 from bot.matrix.ids import RoomId
 
 
@@ -31,7 +31,7 @@ def batch_of(answer: Mapping[str, Any], server_time: datetime | None) -> SyncBat
     token = answer.get("next_batch")
     if not isinstance(token, str):
         raise Temporary("a sync answer without next_batch")
-    rooms = _mapping(answer.get("rooms"))
+    rooms = mapping(answer.get("rooms"))
     return SyncBatch(
         token,
         {room: _delta(body) for room, body in _rooms(rooms.get("join"))},
@@ -43,23 +43,19 @@ def batch_of(answer: Mapping[str, Any], server_time: datetime | None) -> SyncBat
 
 def events_of(section: Any, name: str = "events") -> tuple[RawEvent, ...]:
     """The events of a section of an answer; stripped ones have no id, and no others may lack it."""
-    listed = _mapping(section).get(name)
+    listed = mapping(section).get(name)
     if not isinstance(listed, list):
         return ()
     return tuple(e for e in listed if isinstance(e, dict) and isinstance(e.get("event_id", ""), str))
 
 
 def _rooms(section: Any) -> Iterator[tuple[RoomId, Mapping[str, Any]]]:
-    for room, body in _mapping(section).items():
+    for room, body in mapping(section).items():
         if isinstance(body, dict):
             yield RoomId(room), body
 
 
 def _delta(body: Mapping[str, Any]) -> RoomDelta:
-    timeline = _mapping(body.get("timeline"))
+    timeline = mapping(body.get("timeline"))
     gap = timeline.get("prev_batch") if timeline.get("limited") is True else None
     return RoomDelta(events_of(body.get("state")), events_of(timeline), gap if isinstance(gap, str) else None)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -13,6 +13,11 @@ RawEvent: TypeAlias = Mapping[str, Any]
 Content: TypeAlias = Mapping[str, Any]
 
 
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A JSON object; an empty one where others sent something else."""
+    return value if isinstance(value, Mapping) else {}
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """What every event has. `at` is the sender's server's clock: good for ages within one server, else a claim."""

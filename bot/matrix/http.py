@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -50,6 +50,14 @@ class Answer:
         if not isinstance(value, str):
             raise Temporary(f"an answer without {name}")
         return value
+
+
+class Ask(Protocol):
+    """One request of an account to its homeserver, as `ask` makes it."""
+
+    async def __call__(
+        self, method: str, where: str, body: Mapping[str, Any] | None = None, query: Any = None, **more: Any
+    ) -> Answer: ...
 
 
 def path(*parts: str) -> str:

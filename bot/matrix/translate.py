@@ -21,6 +21,7 @@ from bot.matrix.events import (
     StateChange,
     SyncBatch,
     Unreadable,
+    mapping,
 )
 from bot.matrix.ids import EventId, RoomId, UserId, user_id
 
@@ -65,8 +66,8 @@ def echoes(batch: SyncBatch, me: UserId) -> Iterator[tuple[str, EventId]]:
     """Our own events that came back, each with the transaction id under which this device sent it."""
     for delta in batch.joined.values():
         for raw in delta.timeline:
-            event = _mapping(raw)
-            key, event_id = _mapping(event.get("unsigned")).get("transaction_id"), _id(event.get("event_id"))
+            event = mapping(raw)
+            key, event_id = mapping(event.get("unsigned")).get("transaction_id"), _id(event.get("event_id"))
             if event.get("sender") == me and isinstance(key, str) and event_id is not None:
                 yield key, event_id
 
@@ -113,7 +114,7 @@ def _event(room: RoomId, raw: RawEvent, me: UserId) -> Item | None:
 
 def _message(common: tuple[EventId, RoomId, UserId, datetime], content: Content) -> Message | None:
     body, msgtype = content.get("body"), content.get("msgtype")
-    relation = _mapping(content.get("m.relates_to"))
+    relation = mapping(content.get("m.relates_to"))
     if relation.get("rel_type") == "m.replace":
         return None
     if not (isinstance(body, str) and isinstance(msgtype, str)):
@@ -122,12 +123,12 @@ def _message(common: tuple[EventId, RoomId, UserId, datetime], content: Content)
     thread = _id(relation.get("event_id")) if relation.get("rel_type") == "m.thread" else None
     # In a thread, a client that knows none is told to show a reply to the last message: that is no reply.
     fallback = thread is not None and relation.get("is_falling_back") is True
-    reply = None if fallback else _id(_mapping(relation.get("m.in_reply_to")).get("event_id"))
+    reply = None if fallback else _id(mapping(relation.get("m.in_reply_to")).get("event_id"))
     return Message(*common, msgtype, body, html if isinstance(html, str) else None, thread, reply, content)
 
 
 def _reaction(common: tuple[EventId, RoomId, UserId, datetime], content: Content) -> Reaction | None:
-    relation = _mapping(content.get("m.relates_to"))
+    relation = mapping(content.get("m.relates_to"))
     target, key = _id(relation.get("event_id")), relation.get("key")
     if target is None or not isinstance(key, str) or relation.get("rel_type") != "m.annotation":
         return None
@@ -138,7 +139,7 @@ def _invite(room: RoomId, stripped: tuple[RawEvent, ...], me: UserId, now: datet
     for raw in _raws(stripped):
         if raw.get("type") != "m.room.member" or raw.get("state_key") != me:
             continue
-        if _mapping(raw.get("content")).get("membership") != "invite":
+        if mapping(raw.get("content")).get("membership") != "invite":
             continue
         try:
             return Invited(room, user_id(str(raw.get("sender"))), now)
@@ -153,12 +154,12 @@ def _departure(room: RoomId, delta: RoomDelta, me: UserId, now: datetime) -> Dep
         if raw.get("type") == "m.room.member" and raw.get("state_key") == me:
             sender = raw.get("sender")
             by = UserId(sender) if isinstance(sender, str) and sender != me else None
-            banned = _mapping(raw.get("content")).get("membership") == "ban"
+            banned = mapping(raw.get("content")).get("membership") == "ban"
     return Departed(room, by, banned, now)
 
 
 def _before(raw: RawEvent) -> Content | None:
-    before = _mapping(raw.get("unsigned")).get("prev_content")
+    before = mapping(raw.get("unsigned")).get("prev_content")
     return before if isinstance(before, Mapping) else None
 
 
@@ -169,7 +170,3 @@ def _ms(raw: RawEvent) -> int:
 
 def _id(value: Any) -> EventId | None:
     return EventId(value) if isinstance(value, str) and value else None
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import nio
 import pytest
 import vodozemac
 from nio.crypto.device import OlmDevice
@@ -123,7 +123,7 @@ def forged(ann: Machine, plaintext: bytes) -> dict[str, Any]:
 
 
 def test_nio_is_still_as_we_know_it_inside() -> None:
-    assert nio.__version__ == "0.26.0" if hasattr(nio, "__version__") else True
+    assert version("matrix-nio").startswith("0.26.")
     owners = {"Olm": Olm, "MatrixStore": MatrixStore, "OlmAccount": OlmAccount}
     for name, shape in PRIVATE.items():
         owner, _, member = name.partition(".")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bot.errors import Interactive, Permanent
 from bot.matrix.crypto import secret_storage
 from bot.matrix.crypto.identity import USAGES, Identity, IdentityError, has_signed
-from bot.matrix.http import Answer, path
+from bot.matrix.http import Ask, path
 from bot.matrix.ids import UserId
 
 DEFAULT_KEY = "m.secret_storage.default_key"
@@ -20,14 +20,6 @@ DEFAULT_KEY = "m.secret_storage.default_key"
 _ON_PURPOSE = (
     "make a new one on purpose (`breakout-bot login --new-identity`), after which everybody has to verify the bot again"
 )
-
-
-class Ask(Protocol):
-    """One request to the homeserver, as `bot.matrix.http.ask` makes it."""
-
-    async def __call__(
-        self, method: str, where: str, body: Mapping[str, Any] | None = None, query: Any = None, **more: Any
-    ) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from nio.crypto.device import OlmDevice
@@ -18,8 +18,8 @@ from bot.clock import Clock
 from bot.errors import Permanent
 from bot.matrix.batch import events_of
 from bot.matrix.crypto.machine import MEGOLM, Machine, NoKeyError, UnreadableError
-from bot.matrix.events import Content, RawEvent
-from bot.matrix.http import Answer, path
+from bot.matrix.events import Content, RawEvent, mapping
+from bot.matrix.http import Ask, path
 from bot.matrix.ids import RoomId, UserId, server_of
 
 log = structlog.get_logger(__name__)
@@ -48,14 +48,6 @@ MOST_WAITING = 1000
 
 
 T = TypeVar("T")
-
-
-class Ask(Protocol):
-    """One request to the homeserver, as `bot.matrix.http.ask` makes it."""
-
-    async def __call__(
-        self, method: str, where: str, body: Content | None = None, query: Any = None, **more: Any
-    ) -> Answer: ...
 
 
 @dataclass(slots=True)
@@ -104,20 +96,20 @@ class Encryption:
     async def take_in(self, since: str | None, answer: Mapping[str, Any]) -> Sequence[tuple[RoomId, RawEvent]]:
         """Take in what a sync answer says of keys and members; the earlier messages that can be read only now."""
         keys = await self._receive(events_of(answer.get("to_device")))
-        lists = _mapping(answer.get("device_lists"))
+        lists = mapping(answer.get("device_lists"))
         for name in ("changed", "left"):
             changed = {UserId(user) for user in _list(lists.get(name)) if isinstance(user, str)}
             self._known -= changed
             for user in changed:
                 self._unreachable.pop(user, None)
-        count = _mapping(answer.get("device_one_time_keys_count")).get(KEY_TYPE, 0)
+        count = mapping(answer.get("device_one_time_keys_count")).get(KEY_TYPE, 0)
         self._one_time_keys = count if isinstance(count, int) else 0
         unused = answer.get("device_unused_fallback_key_types")
         self._has_fallback = not isinstance(unused, list) or KEY_TYPE in unused
-        rooms = _mapping(answer.get("rooms"))
-        for room, body in _mapping(rooms.get("join")).items():
-            self._note_room(RoomId(room), _mapping(body))
-        for room in _mapping(rooms.get("leave")):
+        rooms = mapping(answer.get("rooms"))
+        for room, body in mapping(rooms.get("join")).items():
+            self._note_room(RoomId(room), mapping(body))
+        for room in mapping(rooms.get("leave")):
             self.forget(RoomId(room))
         if self._tending is None or self._tending.done():  # never awaited here: other servers may be slow to answer
             self._tending = asyncio.create_task(self._tend())
@@ -140,11 +132,11 @@ class Encryption:
         events = (*events_of(body.get("state")), *events_of(body.get("timeline")))
         for raw in events:
             if raw.get("type") == ENCRYPTION and raw.get("state_key") == "":
-                self.note_settings(room, _mapping(raw.get("content")))
+                self.note_settings(room, mapping(raw.get("content")))
         known = self._rooms.get(room)
         if known is None:
             return
-        gap = _mapping(body.get("timeline")).get("limited") is True
+        gap = mapping(body.get("timeline")).get("limited") is True
         if gap or any(raw.get("type") == "m.room.member" and "state_key" in raw for raw in events):
             self.members_change(room)
 
@@ -171,7 +163,7 @@ class Encryption:
         while self._waiting and (len(self._waiting) > MOST_WAITING or next(iter(self._waiting.values()))[2] < oldest):
             self._waiting.popitem(last=False)
         for event_id, (room, raw, _) in list(self._waiting.items()):
-            if (room, str(_mapping(raw.get("content")).get("session_id"))) in keys:
+            if (room, str(mapping(raw.get("content")).get("session_id"))) in keys:
                 del self._waiting[event_id]
                 opened = self.opened(room, raw)
                 if opened is not raw:
@@ -189,7 +181,7 @@ class Encryption:
         except UnreadableError as error:
             log.info("a message that cannot be read", room=room, sender=raw.get("sender"), why=str(error))
             return raw
-        relation = _mapping(raw.get("content")).get("m.relates_to")
+        relation = mapping(raw.get("content")).get("m.relates_to")
         related = {**content, "m.relates_to": relation} if isinstance(relation, Mapping) else content
         return {**raw, "type": type_, "content": related}
 
@@ -244,7 +236,7 @@ class Encryption:
         members = known.members = frozenset(
             UserId(str(raw.get("state_key")))
             for raw in events_of(answer.json, "chunk")
-            if _mapping(raw.get("content")).get("membership") in ("join", "invite")
+            if mapping(raw.get("content")).get("membership") in ("join", "invite")
         )
         return members
 
@@ -266,11 +258,11 @@ class Encryption:
             except BaseException:
                 self._known -= asked
                 raise
-            failed = {user for user in asked if server_of(user) in _mapping(answer.get("failures"))}
+            failed = {user for user in asked if server_of(user) in mapping(answer.get("failures"))}
             self._known -= failed
             waiting = {who: until for who, until in self._unreachable.items() if until > now}
             self._unreachable = waiting | dict.fromkeys(failed, now + UNREACHABLE_FOR)
-            found = _mapping(answer.get("device_keys"))
+            found = mapping(answer.get("device_keys"))
             await self._in_turns(sorted(asked - failed), lambda some: self._machine.learn(found, some))
 
     def _is_unreachable(self, who: UserId | tuple[str, str], now: datetime) -> bool:
@@ -289,11 +281,11 @@ class Encryption:
         for user, name in without:
             wanted[user][name] = KEY_TYPE
         body = {"one_time_keys": wanted, "timeout": OTHERS_WAIT_MS}
-        found = _mapping((await self._ask("POST", path("keys", "claim"), body)).json.get("one_time_keys"))
+        found = mapping((await self._ask("POST", path("keys", "claim"), body)).json.get("one_time_keys"))
 
         def begin(some: Sequence[OlmDevice]) -> None:
             for device in some:
-                keys = _mapping(_mapping(found.get(device.user_id)).get(device.id))
+                keys = mapping(mapping(found.get(device.user_id)).get(device.id))
                 if not any(self._machine.begin_session(device, key) for key in list(keys.values())[:1]):
                     self._unreachable[device.user_id, device.id] = now + UNREACHABLE_FOR
 
@@ -365,7 +357,3 @@ class Encryption:
 
 def _list(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else ()
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

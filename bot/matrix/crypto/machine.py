@@ -23,7 +23,7 @@ from nio.responses import KeysQueryResponse
 from nio.store.database import SqliteStore
 from nio.store.models import MegolmInboundSessions
 
-from bot.matrix.events import Content, RawEvent
+from bot.matrix.events import Content, RawEvent, mapping
 from bot.matrix.ids import RoomId, UserId
 
 log = structlog.get_logger(__name__)
@@ -160,7 +160,7 @@ class Machine:
                 listed = answer.get(user)
                 devices = {
                     device: {name: value for name, value in keys.items() if name != "unsigned"}
-                    for device, keys in _mapping(listed).items()
+                    for device, keys in mapping(listed).items()
                     if self._is_device(user, device, keys)
                 }
                 try:
@@ -171,7 +171,7 @@ class Machine:
 
     def _is_device(self, user: str, device: str, keys: Any) -> bool:
         """Whether these are a device's own, usable keys; nio raises in the middle of its work where not."""
-        named = _mapping(_mapping(keys).get("keys"))
+        named = mapping(mapping(keys).get("keys"))
         try:
             vodozemac.Ed25519PublicKey.from_base64(named[f"ed25519:{device}"])
             vodozemac.Curve25519PublicKey.from_base64(named[f"curve25519:{device}"])
@@ -224,7 +224,7 @@ class Machine:
 
     def receive(self, raw: RawEvent) -> tuple[RoomId, str] | None:
         """Take in a to-device event; the room and the session whose key it brought, None for all else."""
-        content = _mapping(raw.get("content"))
+        content = mapping(raw.get("content"))
         if raw.get("type") != "m.room.encrypted" or content.get("algorithm") != OLM:
             return None
         try:
@@ -263,7 +263,7 @@ class Machine:
 
         The sender's key may be missing in the event (deprecated since Matrix 1.3): the session tells it.
         """
-        content = _mapping(raw.get("content"))
+        content = mapping(raw.get("content"))
         session_id, ciphertext = content.get("session_id"), content.get("ciphertext")
         if content.get("algorithm") != MEGOLM or not isinstance(session_id, str) or not isinstance(ciphertext, str):
             raise UnreadableError("not Megolm")
@@ -347,13 +347,9 @@ class Machine:
 
 def _checked(room: RoomId, payload: Any) -> tuple[str, Content]:
     """Only messages travel encrypted: no state, no redaction, nothing of another room."""
-    type_, content = _mapping(payload).get("type"), _mapping(payload).get("content")
+    type_, content = mapping(payload).get("type"), mapping(payload).get("content")
     if not isinstance(type_, str) or not isinstance(content, Mapping) or payload.get("room_id") != room:
         raise UnreadableError("malformed")
     if "state_key" in payload or (type_.startswith("m.room.") and type_ != "m.room.message"):
         raise UnreadableError("state that came encrypted")
     return type_, content
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
