@@ -80,14 +80,12 @@ def _room_id(scene: Scene, number: int) -> RoomId | None:
 
 async def _to_moderators(unit: Unit, scene: Scene, notice: n.Notice) -> None:
     """To the desk; to the main room while no moderator has come to the desk."""
-    room = scene.desk if scene.desk and scene.desk_is_used else scene.hall.id
-    await unit.outbox.say(notice.key, room, views.said(notice, scene), urgency=Urgency.ANSWER)
+    await unit.outbox.say(notice.key, scene.moderators_room, views.said(notice, scene), urgency=Urgency.ANSWER)
 
 
 async def _help(unit: Unit, scene: Scene, notice: n.HelpAsked) -> None:
-    at_desk = scene.desk is not None and scene.desk_is_used
-    room = scene.desk if scene.desk is not None and at_desk else scene.hall.id
-    doc = views.help_asked_notice(scene, notice, at_desk=at_desk)
+    room = scene.moderators_room
+    doc = views.help_asked_notice(scene, notice, at_desk=room == scene.desk)
     await unit.outbox.say(notice.key, room, doc, urgency=Urgency.ANSWER)
 
 
@@ -287,13 +285,11 @@ async def tell_unreachable(unit: Unit, scene: Scene, users: Sequence[str]) -> No
     for user in users:
         seat = session.seats[user]
         key = f"unreachable:{session.id}:{session.round}:{seat.invite_count}:{user}"
-        room = scene.desk if scene.desk and scene.desk_is_used else scene.hall.id
-        await unit.outbox.say(key, room, views.unreachable(scene, user, seat.room, seat.problem))
+        await unit.outbox.say(key, scene.moderators_room, views.unreachable(scene, user, seat.room, seat.problem))
 
 
 async def tell_not_made(unit: Unit, scene: Scene, number: int, why: str) -> None:
     """Tell the moderators of a room that cannot be made, once a round."""
     session = scene.plan
     key = f"not-made:{session.id}:{session.round}:{number}"
-    room = scene.desk if scene.desk and scene.desk_is_used else scene.hall.id
-    await unit.outbox.say(key, room, views.not_made(scene, number, why))
+    await unit.outbox.say(key, scene.moderators_room, views.not_made(scene, number, why))

@@ -144,11 +144,14 @@ class CarryOut:
         """Whether the step still fits the session; raises `OvertakenError` where that is in another phase by now."""
         if task.session is None:
             return True
-        async with self._host.database.read() as connection:
-            session = await Sessions(connection).of_id(task.session)
+        session = await self._session(task.session)
         if session is None or session.phase is not task.phase:
             raise OvertakenError(task.session)
         return is_wanted(task.step, session)
+
+    async def _session(self, id_: str) -> Session | None:
+        async with self._host.database.read() as connection:
+            return await Sessions(connection).of_id(id_)
 
     async def _tell_refused(self, task: Task, error: Permanent) -> None:
         """The moderators hear, once a round, of a room that the homeserver does not let us make."""
@@ -281,8 +284,7 @@ class CarryOut:
         """Whom to invite at the creation: somebody may have been moved, or have gone, since the step was planned."""
         if task.session is None:
             return step.invite
-        async with self._host.database.read() as connection:
-            session = await Sessions(connection).of_id(task.session)
+        session = await self._session(task.session)
         return tuple(
             user
             for user in step.invite

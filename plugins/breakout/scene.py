@@ -42,6 +42,11 @@ class Scene:
         return self.session
 
     @property
+    def moderators_room(self) -> RoomId:
+        """Where the moderators are told something: the desk, or the main room while none has come to the desk."""
+        return self.desk if self.desk and self.desk_is_used else self.hall.id
+
+    @property
     def main_name(self) -> str:
         """What the main room is called."""
         return self.hall.name or "the main room"
