@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.panel import Panel
@@ -36,7 +37,7 @@ def run(arguments: list[str]) -> int:
     """Play the demo; the exit code is 0 where everything is as it should be."""
     options = _parser().parse_args(arguments)
     console = Console()
-    plain = options.plain or not console.is_terminal
+    plain = options.picture is None and (options.plain or not console.is_terminal)
     try:
         return asyncio.run(_demo(options, console, plain=plain))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stay", action="store_true", help="keep homeserver and bot up, and say how to join")
     parser.add_argument("--plain", action="store_true", help="plain lines, also on a terminal")
     parser.add_argument("--encrypted", action="store_true", help="play it in end-to-end encrypted rooms")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the running session as an SVG file")
     parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill -9 the bot at N random moments")
     parser.add_argument("--seed", type=int, default=None, metavar="S", help="repeat the moments of an earlier run")
     return parser
@@ -65,7 +67,7 @@ async def _demo(options: argparse.Namespace, console: Console, *, plain: bool) -
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, us.cancel)
     since = time.monotonic()
     kills = _kills(options, console)
-    screen: Screen = PlainScreen(console) if plain else LiveScreen(console)
+    screen: Screen = PlainScreen(console) if plain else LiveScreen(console, options.picture)
     async with AsyncExitStack() as stack:
         with screen:
             screen.act("Putting up a homeserver, the bot and 14 people")

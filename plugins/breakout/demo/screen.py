@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -22,6 +24,9 @@ MAIN = "main room"
 DESK = "desk"
 
 _COLOURS = ("cyan", "magenta", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_yellow", "bright_blue")
+_PICTURE = (150, 46)
+"""Columns and lines of the picture."""
+
 _CAME, _LEFT, _SAID = "came in", "left", "said"
 
 
@@ -128,9 +133,13 @@ class PlainScreen:
 
 
 class LiveScreen:
-    """The main room and the desk above, the breakout rooms side by side below, the caption on top."""
+    """The main room and the desk above, the breakout rooms side by side below, the caption on top.
 
-    def __init__(self, console: Console) -> None:
+    `picture`: the file to draw it into as each act ends, as long as all rooms are in use.
+    """
+
+    def __init__(self, console: Console, picture: Path | None = None) -> None:
+        self._picture = picture
         self._caption = Text("Putting up a homeserver …")
         self._since = time.monotonic()
         self._above: dict[str, Pane] = {}
@@ -138,6 +147,8 @@ class LiveScreen:
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=6)
 
     def act(self, caption: str) -> None:
+        if self._picture is not None and self._below and all(pane.people for pane in self._below.values()):
+            self._picture.write_text(self.picture(), "utf-8")
         self._caption = Text(caption, "bold")
 
     def news(self, pane: Pane, line: Line) -> None:
@@ -153,6 +164,12 @@ class LiveScreen:
     def __exit__(self, *_: object) -> None:
         self._live.refresh()
         self._live.stop()
+
+    def picture(self) -> str:
+        """What is on the screen now, as an SVG that loads no font from elsewhere."""
+        console = Console(record=True, file=io.StringIO(), width=_PICTURE[0], height=_PICTURE[1])
+        console.print(self._draw(), height=_PICTURE[1])
+        return re.sub(r"@font-face {.*?}\s*", "", console.export_svg(title="scripts/demo"), flags=re.DOTALL)
 
     def _draw(self) -> Layout:
         seconds = Text(f"{time.monotonic() - self._since:.0f} s", "dim")
