@@ -19,7 +19,8 @@ from typing import Any
 from nio.client.async_client import AsyncClient, AsyncClientConfig
 
 from bot.clock import SystemClock
-from bot.matrix.client import KeyStore, NioHomeserver
+from bot.matrix.client import NioHomeserver
+from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.crypto.machine import Machine
 from bot.matrix.http import ask, open_client, path
 from bot.matrix.ids import RoomId, UserId

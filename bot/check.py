@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bot.clock import SystemClock
 from bot.config import Config, read_config
-from bot.credentials import credentials
+from bot.credentials import credentials, key_store
 from bot.errors import BotError, MatrixError
 from bot.loader import load
 from bot.matrix.client import NioHomeserver
@@ -99,6 +99,7 @@ async def _account(config: Config) -> AsyncIterator[Finding]:
         ) as account:
             batch = await asyncio.wait_for(account.sync(None, 0), 60)
             chain = await account.as_others_see_it(login.device_id)
+            is_safe = not chain.holds or await account.has_recovery(key_store(config.store.path))
     except (MatrixError, TimeoutError) as error:
         yield Finding(
             "login",
@@ -111,6 +112,9 @@ async def _account(config: Config) -> AsyncIterator[Finding]:
         return
     yield Finding(f"logged in at {url} as {login.user_id}, device {login.device_id}", fine=True)
     yield _identity(chain)
+    if not is_safe:
+        remedy = "nobody was shown the recovery key, without which a lost data folder costs the identity: run `{}`"
+        yield Finding("encrypted rooms: recovery", fine=False, remedy=remedy.format("breakout-bot login"))
     rooms, invites = len(batch.joined), len(batch.invited)
     yield Finding(f"in {rooms} rooms, {invites} invites open", fine=True)
     if not rooms:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bot.config import HomeserverConfig
 from bot.errors import ConfigError, Permanent
-from bot.matrix.client import KeyStore, login_password, whoami
+from bot.matrix.client import login_password, whoami
+from bot.matrix.crypto.identity import KeyStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from bot.config import read_config
 from bot.credentials import credentials, key_store
 from bot.errors import BotError, ConfigError, MatrixError
 from bot.matrix.client import NioHomeserver
-from bot.matrix.crypto.cross_signing import has_recovery, new_recovery, note_recovery, set_up
+from bot.matrix.crypto.cross_signing import new_recovery, note_recovery, set_up
 from bot.store.database import Database
 
 
@@ -41,7 +41,7 @@ async def login(
             console.print(f"Logged in at {url} as {made.user_id}, device {made.device_id}.")
             await set_up(signer, password=password, recovery_key=recovery_key, anew=new_identity)
             console.print("Other people's apps see that this device is the bot's own.")
-            if new_recovery_key or not await has_recovery(signer):
+            if new_recovery_key or not await account.has_recovery(keys):
                 _show(console, await new_recovery(signer))
                 note_recovery(signer)
             else:

@@ -18,8 +18,9 @@ from bot.credentials import credentials, key_store
 from bot.errors import BotError, LoginLost, Temporary
 from bot.loader import load
 from bot.logs import set_up_logs
-from bot.matrix.client import KeyStore, NioHomeserver
+from bot.matrix.client import NioHomeserver
 from bot.matrix.crypto.cross_signing import set_up
+from bot.matrix.crypto.identity import KeyStore
 from bot.store.database import Database
 
 log = structlog.get_logger(__name__)

@@ -6,9 +6,8 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Self
 
 from nio.client.async_client import AsyncClient
@@ -16,8 +15,9 @@ from nio.client.async_client import AsyncClient
 from bot.clock import Clock
 from bot.errors import LoginLost, Permanent, RateLimited
 from bot.matrix.batch import batch_of, events_of, sync_filter
-from bot.matrix.crypto.cross_signing import Account, Chain, as_others_see_it
+from bot.matrix.crypto.cross_signing import Account, Chain, as_others_see_it, has_recovery
 from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
+from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.crypto.machine import Machine
 from bot.matrix.events import Content, RawEvent, RoomDelta, SyncBatch
 from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, ask, open_client, path
@@ -36,14 +36,6 @@ _NEVER_ENCRYPTED = frozenset({"m.reaction"})
 """Homeservers count reactions, so clients send them in clear (client-server API, "Event annotations")."""
 
 _THERE = frozenset({"join", "invite", "knock"})
-
-
-@dataclass(frozen=True, slots=True)
-class KeyStore:
-    """Where the device's keys are kept, and what they are encrypted with there."""
-
-    folder: Path
-    key: str
 
 
 class NioHomeserver:
@@ -80,13 +72,17 @@ class NioHomeserver:
         """Which links hold by which other people's clients know a device of the account."""
         return await as_others_see_it(self._ask, self._me, device)
 
+    async def has_recovery(self, keys: KeyStore) -> bool:
+        """Whether the identity could be restored by somebody who was shown its recovery key."""
+        return await has_recovery(self._ask, self._me, keys)
+
     async def signer(self, keys: KeyStore) -> Account:
         """What sets the identity of the account up; this device's keys are at the homeserver then."""
         assert self._encryption is not None  # noqa: S101 - asked only of a connection with keys
         assert self._machine is not None  # noqa: S101
         await self._encryption.publish()
         machine = self._machine
-        return Account(self._ask, self._me, machine.device, machine.ed25519, machine.sign, keys.folder, keys.key)
+        return Account(self._ask, self._me, machine.device, machine.ed25519, machine.sign, keys)
 
     @property
     def me(self) -> UserId:

@@ -22,7 +22,7 @@ from bot.matrix.crypto.cross_signing import (
     note_recovery,
     set_up,
 )
-from bot.matrix.crypto.identity import Identity, IdentityError
+from bot.matrix.crypto.identity import Identity, IdentityError, KeyStore
 from bot.matrix.crypto.machine import Machine
 from bot.matrix.crypto.secret_storage import SecretError, encrypt, new_key, read, to_base64, written
 from bot.matrix.http import Answer, ask, open_client, path
@@ -68,7 +68,7 @@ async def device(homeserver: Homeserver, name: str, folder: Path) -> AsyncIterat
         machine.published()
         wire = Wire(client)
         try:
-            yield Account(wire, user, device_id, machine.ed25519, machine.sign, folder, "key"), wire
+            yield Account(wire, user, device_id, machine.ed25519, machine.sign, KeyStore(folder, "key")), wire
         finally:
             machine.close()
 
@@ -76,7 +76,7 @@ async def device(homeserver: Homeserver, name: str, folder: Path) -> AsyncIterat
 async def log_in(account: Account, **how: Any) -> str | None:
     """What `login` does: the recovery key that it shows."""
     await set_up(account, **how)
-    if await has_recovery(account):
+    if await has_recovery(account.ask, account.me, account.keys):
         return None
     shown = await new_recovery(account)
     note_recovery(account)
@@ -95,10 +95,10 @@ async def test_it_is_made_once_and_then_left_alone(homeserver: Homeserver, name:
         assert not (await as_others_see_it(account.ask, account.me, account.device)).holds
         await set_up(account)
         assert (await as_others_see_it(account.ask, account.me, account.device)).holds
-        first, wire.writes = Identity.kept(account.file, account.file_key), []
+        first, wire.writes = Identity.kept(account.keys.identity, account.keys.file_key), []
         await set_up(account)
         assert wire.writes == []
-        assert Identity.kept(account.file, account.file_key) == first
+        assert Identity.kept(account.keys.identity, account.keys.file_key) == first
 
 
 @pytest.mark.parametrize("acts_last", [False, True])
@@ -116,17 +116,18 @@ async def test_a_kill_at_any_request_is_made_up_for(
                 shown.append(await log_in(account, anew=anew, password="secret"))
             except Killed:
                 killed, wire.left = True, None
-                once = Identity.kept(account.pending, account.file_key) or Identity.kept(account.file, account.file_key)
+                files = (account.keys.pending, account.keys.identity)
+                once = next(filter(None, (Identity.kept(file, account.keys.file_key) for file in files)), None)
                 shown.append(await log_in(account))
                 if once and not anew:
-                    assert Identity.kept(account.file, account.file_key) == once
+                    assert Identity.kept(account.keys.identity, account.keys.file_key) == once
             wire.left = None
             assert (await as_others_see_it(account.ask, account.me, account.device)).holds
             assert await log_in(account) is None
-            kept = Identity.kept(account.file, account.file_key)
+            kept = Identity.kept(account.keys.identity, account.keys.file_key)
         async with device(homeserver, name, tmp_path / f"{requests}, lost") as (account, _):
             await set_up(account, recovery_key=[key for key in shown if key][-1])
-            assert Identity.kept(account.file, account.file_key) == kept
+            assert Identity.kept(account.keys.identity, account.keys.file_key) == kept
             assert await log_in(account) is None
         if not killed:
             assert requests >= 9  # it asks that often
@@ -138,21 +139,21 @@ async def test_a_lost_store_is_restored_with_the_recovery_key(
 ) -> None:
     async with device(homeserver, name, tmp_path / "old") as (account, _):
         await set_up(account)
-        assert not await has_recovery(account)
+        assert not await has_recovery(account.ask, account.me, account.keys)
         recovery_key = await new_recovery(account)
-        assert not await has_recovery(account)  # nobody has seen it yet
+        assert not await has_recovery(account.ask, account.me, account.keys)  # nobody has seen it yet
         note_recovery(account)
-        assert await has_recovery(account)
-        old = Identity.kept(account.file, account.file_key)
+        assert await has_recovery(account.ask, account.me, account.keys)
+        old = Identity.kept(account.keys.identity, account.keys.file_key)
     async with device(homeserver, name, tmp_path / "new") as (account, wire):
         for wrong, error in ((None, IdentityError), ("EsTc", SecretError), (written(new_key()), SecretError)):
             with pytest.raises(error):
                 await set_up(account, recovery_key=wrong)
         assert wire.writes == []
-        assert not account.file.exists()
+        assert not account.keys.identity.exists()
         await set_up(account, recovery_key=recovery_key)
         assert (await as_others_see_it(account.ask, account.me, account.device)).holds
-        assert Identity.kept(account.file, account.file_key) == old
+        assert Identity.kept(account.keys.identity, account.keys.file_key) == old
 
 
 async def test_a_new_recovery_key_takes_the_place_of_the_old_one(
@@ -172,13 +173,13 @@ async def test_another_identity_is_never_replaced_by_itself_and_on_purpose_with_
 ) -> None:
     async with device(homeserver, name, tmp_path / "one") as (account, _):
         await set_up(account)
-        kept = Identity.kept(account.file, account.file_key)
+        kept = Identity.kept(account.keys.identity, account.keys.file_key)
         with pytest.raises(IdentityError, match="password"):
             await set_up(account, anew=True)
-        assert Identity.kept(account.file, account.file_key) == kept
+        assert Identity.kept(account.keys.identity, account.keys.file_key) == kept
         await set_up(account)
     async with device(homeserver, name, tmp_path / "two") as (account, wire):
-        Identity.new().keep(account.file, account.file_key)
+        Identity.new().keep(account.keys.identity, account.keys.file_key)
         with pytest.raises(IdentityError, match="another one"):
             await set_up(account)
         assert wire.writes == []
@@ -214,16 +215,16 @@ async def test_a_homeserver_that_has_lost_the_identity_gets_the_same_again(
 ) -> None:
     async with device(homeserver, name, tmp_path) as (account, _):
         kept = Identity.new()
-        kept.keep(account.file, account.file_key)
+        kept.keep(account.keys.identity, account.keys.file_key)
         await set_up(account)
         assert (await as_others_see_it(account.ask, account.me, account.device)).holds
-        assert Identity.kept(account.file, account.file_key) == kept
+        assert Identity.kept(account.keys.identity, account.keys.file_key) == kept
 
 
 async def test_a_damaged_file_is_replaced_on_purpose_only(homeserver: Homeserver, name: str, tmp_path: Path) -> None:
     async with device(homeserver, name, tmp_path) as (account, wire):
         await set_up(account)
-        account.file.write_text("damaged")
+        account.keys.identity.write_text("damaged")
         wire.writes = []
         with pytest.raises(IdentityError, match="cannot be read"):
             await set_up(account)
@@ -262,7 +263,7 @@ async def test_damaged_secrets_are_told_and_not_kept(
         with pytest.raises((IdentityError, SecretError), match=said):
             await set_up(account, recovery_key=recovery_key)
         assert wire.writes == []
-        assert not account.file.exists()
+        assert not account.keys.identity.exists()
 
 
 async def test_a_recovery_key_opens_nothing_where_there_is_nothing(

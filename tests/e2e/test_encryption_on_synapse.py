@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from bot.clock import SystemClock
-from bot.matrix.client import KeyStore, NioHomeserver, login_password
+from bot.matrix.client import NioHomeserver, login_password
+from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.events import RawEvent
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Blueprint, InitialState

@@ -61,6 +61,15 @@ async def test_the_first_login_sets_everything_up_and_shows_the_recovery_key_onc
     assert recovery_key(await admin.types("login", "--new-recovery-key")) != key
 
 
+async def test_check_tells_that_nobody_was_shown_the_recovery_key(admin: Admin) -> None:
+    await admin.types("login")
+    assert "recovery key" not in await admin.types("check")
+    (admin.data / "crypto" / "recovery-key-shown").unlink()  # as when `run` made the identity by itself
+    assert "nobody was shown the recovery key" in await admin.types("check", fails=True)
+    recovery_key(await admin.types("login"))
+    assert "recovery key" not in await admin.types("check")
+
+
 async def test_a_lost_data_folder_needs_the_recovery_key(admin: Admin) -> None:
     key = recovery_key(await admin.types("login"))
     admin.data.rename(admin.folder / "lost")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from bot.errors import Interactive, Permanent
 from bot.matrix.crypto import secret_storage
-from bot.matrix.crypto.identity import USAGES, Identity, IdentityError, has_signed
+from bot.matrix.crypto.identity import USAGES, Identity, IdentityError, KeyStore, has_signed
+from bot.matrix.events import mapping
 from bot.matrix.http import Ask, path
 from bot.matrix.ids import UserId
 
@@ -33,29 +32,7 @@ class Account:
     """The key with which this device signs."""
     sign: Callable[[Mapping[str, Any]], str]
     """The signature of this device, whose keys are uploaded already."""
-    folder: Path
-    key: str
-    """With which it is encrypted in the folder."""
-
-    @property
-    def file(self) -> Path:
-        """Where the identity is kept."""
-        return self.folder / "identity.json"
-
-    @property
-    def pending(self) -> Path:
-        """Where a new one is kept until the homeserver has it, so that a refusal costs nobody the old one."""
-        return self.folder / "identity.pending.json"
-
-    @property
-    def shown(self) -> Path:
-        """Where the public master key stands whose recovery key somebody has."""
-        return self.folder / "recovery-key-shown"
-
-    @property
-    def file_key(self) -> bytes:
-        """The key of the file."""
-        return sha256(self.key.encode()).digest()
+    keys: KeyStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +67,8 @@ async def set_up(
         await _upload(account, ours, password)
     else:
         ours = await _found(account, published, recovery_key)
-    ours.keep(account.file, account.file_key)
-    account.pending.unlink(missing_ok=True)
+    ours.keep(account.keys.identity, account.keys.file_key)
+    account.keys.pending.unlink(missing_ok=True)
     await _sign_device(account, ours)
 
 
@@ -100,14 +77,14 @@ async def as_others_see_it(ask: Ask, me: UserId, device: str) -> Chain:
     return _chain(me, await _keys(ask, me, device))
 
 
-async def has_recovery(account: Account) -> bool:
+async def has_recovery(ask: Ask, me: UserId, keys: KeyStore) -> bool:
     """Whether the identity could be restored from the homeserver, by somebody who was shown the recovery key."""
-    kept = Identity.kept(account.file, account.file_key)
-    if kept is None or not account.shown.is_file() or account.shown.read_bytes() != kept.public("master").encode():
+    kept = Identity.kept(keys.identity, keys.file_key)
+    if kept is None or not keys.shown.is_file() or keys.shown.read_bytes() != kept.public("master").encode():
         return False
-    default = (await _data(account, DEFAULT_KEY)).get("key")
+    default = (await _data(ask, me, DEFAULT_KEY)).get("key")
     for usage in USAGES:
-        sealed = (await _data(account, f"m.cross_signing.{usage}")).get("encrypted")
+        sealed = (await _data(ask, me, f"m.cross_signing.{usage}")).get("encrypted")
         if not (isinstance(sealed, Mapping) and isinstance(default, str) and default in sealed):
             return False
     return True
@@ -118,10 +95,10 @@ async def new_recovery(account: Account) -> str:
 
     Call `note_recovery` when somebody has it: until then `has_recovery` says no, since a kill may have swallowed it.
     """
-    kept = Identity.kept(account.file, account.file_key)
+    kept = Identity.kept(account.keys.identity, account.keys.file_key)
     if kept is None:
         raise IdentityError("There is no identity yet. Log the bot in first: `breakout-bot login`.")
-    account.shown.unlink(missing_ok=True)
+    account.keys.shown.unlink(missing_ok=True)
     key, name = secret_storage.new_key(), secrets.token_hex(16)
     await _put_data(account, f"m.secret_storage.key.{name}", secret_storage.description(key))
     for usage in USAGES:
@@ -134,31 +111,31 @@ async def new_recovery(account: Account) -> str:
 
 def note_recovery(account: Account) -> None:
     """Note that somebody has the recovery key of the identity as it is now."""
-    kept = Identity.kept(account.file, account.file_key)
+    kept = Identity.kept(account.keys.identity, account.keys.file_key)
     if kept is not None:
-        account.shown.write_text(kept.public("master"), "utf-8")
+        account.keys.shown.write_text(kept.public("master"), "utf-8")
 
 
 def _to_upload(account: Account, *, anew: bool) -> Identity:
     """What is kept already, since people may have verified it or an upload may be under way; else a new one, kept."""
-    for file in () if anew else (account.file, account.pending):
-        if kept := Identity.kept(file, account.file_key):
+    for file in () if anew else (account.keys.identity, account.keys.pending):
+        if kept := Identity.kept(file, account.keys.file_key):
             return kept
     new = Identity.new()
-    new.keep(account.pending, account.file_key)
+    new.keep(account.keys.pending, account.keys.file_key)
     return new
 
 
 async def _found(account: Account, published: Mapping[str, Any], recovery_key: str | None) -> Identity:
     """The identity that the account has, from the folder or else from secret storage."""
-    for file in (account.pending, account.file):
-        kept = Identity.kept(file, account.file_key)
+    for file in (account.keys.pending, account.keys.identity):
+        kept = Identity.kept(file, account.keys.file_key)
         if kept is not None and _is(kept, published):
             return kept
     if recovery_key is None:
-        here = "another one" if account.file.exists() else "none"
+        here = "another one" if account.keys.identity.exists() else "none"
         raise IdentityError(
-            f"The account has an identity, and {account.folder} has {here}. Log in with its recovery key "
+            f"The account has an identity, and {account.keys.folder} has {here}. Log in with its recovery key "
             f"(`breakout-bot login --recovery-key-file …`), or {_ON_PURPOSE}."
         )
     restored = await _restored(account, secret_storage.read(recovery_key))
@@ -166,13 +143,13 @@ async def _found(account: Account, published: Mapping[str, Any], recovery_key: s
         raise IdentityError(
             f"The recovery key opens an identity that the account no longer has. You can {_ON_PURPOSE}."
         )
-    account.shown.write_text(restored.public("master"), "utf-8")
+    account.keys.shown.write_text(restored.public("master"), "utf-8")
     return restored
 
 
 async def _restored(account: Account, key: bytes) -> Identity:
-    default = (await _data(account, DEFAULT_KEY)).get("key")
-    described = await _data(account, f"m.secret_storage.key.{default}")
+    default = (await _data(account.ask, account.me, DEFAULT_KEY)).get("key")
+    described = await _data(account.ask, account.me, f"m.secret_storage.key.{default}")
     if described.get("algorithm") != secret_storage.ALGORITHM:
         raise secret_storage.SecretError(
             f"The homeserver has nothing that a recovery key opens. You can {_ON_PURPOSE}."
@@ -180,7 +157,9 @@ async def _restored(account: Account, key: bytes) -> Identity:
     if not secret_storage.fits(key, described):
         raise secret_storage.SecretError("The recovery key is not the one of this account.")
     sealed = {
-        usage: _mapping((await _data(account, f"m.cross_signing.{usage}")).get("encrypted")).get(str(default))
+        usage: mapping((await _data(account.ask, account.me, f"m.cross_signing.{usage}")).get("encrypted")).get(
+            str(default)
+        )
         for usage in USAGES
     }
     try:
@@ -248,8 +227,8 @@ async def _sign_device(account: Account, ours: Identity) -> None:
 async def _keys(ask: Ask, me: UserId, device: str) -> Mapping[str, Any]:
     """The account's public keys by usage, and a device's."""
     answer = (await ask("POST", path("keys", "query"), {"device_keys": {me: []}})).json
-    found = {usage: _mapping(answer.get(f"{usage}_keys")).get(me) for usage in USAGES}
-    return {**found, "device": _mapping(_mapping(answer.get("device_keys")).get(me)).get(device)}
+    found = {usage: mapping(answer.get(f"{usage}_keys")).get(me) for usage in USAGES}
+    return {**found, "device": mapping(mapping(answer.get("device_keys")).get(me)).get(device)}
 
 
 def _chain(me: UserId, found: Mapping[str, Any]) -> Chain:
@@ -264,21 +243,17 @@ def _chain(me: UserId, found: Mapping[str, Any]) -> Chain:
 
 def _public(key: Any) -> str | None:
     """The public key in a key object."""
-    return next((public for public in _mapping(_mapping(key).get("keys")).values() if isinstance(public, str)), None)
+    return next((public for public in mapping(mapping(key).get("keys")).values() if isinstance(public, str)), None)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-async def _data(account: Account, type_: str) -> Mapping[str, Any]:
+async def _data(ask: Ask, me: UserId, type_: str) -> Mapping[str, Any]:
     try:
-        found = (await account.ask("GET", path("user", account.me, "account_data", type_))).json
+        found = (await ask("GET", path("user", me, "account_data", type_))).json
     except Permanent as refused:
         if refused.status != 404:  # noqa: PLR2004
             raise
         return {}
-    return _mapping(found)
+    return mapping(found)
 
 
 async def _put_data(account: Account, type_: str, content: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,34 @@ from bot.errors import BotError
 from bot.matrix.crypto import secret_storage
 
 USAGES = ("master", "self_signing", "user_signing")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStore:
+    """Where the device's keys and the identity are kept, and what they are encrypted with there."""
+
+    folder: Path
+    key: str
+
+    @property
+    def identity(self) -> Path:
+        """Where the identity is kept."""
+        return self.folder / "identity.json"
+
+    @property
+    def pending(self) -> Path:
+        """Where a new one is kept until the homeserver has it, so that a refusal costs nobody the old one."""
+        return self.folder / "identity.pending.json"
+
+    @property
+    def shown(self) -> Path:
+        """Where the public master key stands whose recovery key somebody has."""
+        return self.folder / "recovery-key-shown"
+
+    @property
+    def file_key(self) -> bytes:
+        """The key of the identity's file."""
+        return sha256(self.key.encode()).digest()
 
 
 class IdentityError(BotError):
