@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -201,11 +201,13 @@ async def life(
     folder: Path,
     plugins: Mapping[str, dict[str, Any] | None] | None = None,
     access: AccessConfig | None = None,
+    *,
+    opens: Callable[[Path], Awaitable[Database]] = Database.open,
 ) -> AsyncIterator[Talk]:
     """One life of the bot's process: between two of them on the same folder, it is down."""
     clock = server.clock
     assert isinstance(clock, FakeClock)
-    database = await Database.open(folder)
+    database = await opens(folder)
     app = App(
         account=homeserver,
         database=database,
