@@ -309,9 +309,9 @@ class NioHomeserver:
             try:
                 answer = await self._ask(method, where, body, query, timeout_s=timeout_s)
             except RateLimited as refused:
-                self._limiter.throttled(refused.retry_after or timedelta())
+                self._limiter.throttled(refused.retry_after or timedelta(), new_room=room is None)
                 raise
-            self._limiter.note(time.monotonic() - began)
+            self._limiter.note(time.monotonic() - began, new_room=room is None)
             return answer
 
     async def _room_version(self) -> str:

@@ -14,11 +14,26 @@ from bot.clock import Clock
 from bot.matrix.ids import RoomId
 from bot.matrix.ports import Pace, Urgency
 
-MOST_IN_FLIGHT = 6
+FEWEST_IN_FLIGHT, MOST_IN_FLIGHT = 4, 8
 """Requests at a time, answers not counted."""
 
 KEPT_FOR_ANSWERS = 2
 """Tokens that only an answer may take, so that somebody who types hears something."""
+
+STOCK = 0.2
+"""Requests in a second of a Synapse that nobody configured (`rc_message`), 10 at once."""
+
+STOCK_ROOMS = 0.016
+"""New rooms in a second of such a one (`rc_room_creation`, since 1.136), 10 at once."""
+
+LONGEST_TOKEN = timedelta(seconds=10)
+"""Who asks for a longer wait means another limit (new rooms, invites of one person), or is a proxy."""
+
+TRUSTED = timedelta(minutes=10)
+"""So long after its last refusal the homeserver is asked for more than it gave."""
+
+_ENOUGH = 12
+"""Requests that a trial lets through in a row before the limit counts as lifted: more than a stock burst."""
 
 _NOTHING = 1e-6
 _FIRST_GUESS = 0.05
@@ -27,11 +42,11 @@ _WEIGHT_OF_NEW = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Tokens that come back steadily: `left` of them at the moment `at`. The defaults are a stock Synapse's."""
+    """Tokens that come back steadily: `left` of them at the moment `at`."""
 
     at: datetime
     left: float = 0.0
-    per_second: float = 0.2
+    per_second: float = STOCK
     burst: float = 10.0
 
     def filled(self, now: datetime) -> Bucket:
@@ -44,19 +59,48 @@ class Bucket:
         filled = self.filled(now)
         return replace(filled, left=filled.left - 1)
 
-    def refused(self, now: datetime, retry_after: timedelta) -> Bucket:
-        """The bucket after a refusal: its next token comes at `retry_after`.
-
-        No wait for the common limit is longer than one token takes; a longer one is of another limit (new rooms,
-        invites of one person), which must not hold up everything else.
-        """
-        wait = min(retry_after.total_seconds(), 1 / self.per_second)
-        return replace(self.filled(now), left=1 - wait * self.per_second)
+    def refused(self, now: datetime, wait: timedelta) -> Bucket:
+        """The bucket after a refusal: its next token comes after `wait`, at most what one token takes."""
+        seconds = min(wait.total_seconds(), 1 / self.per_second)
+        return replace(self.filled(now), left=1 - seconds * self.per_second)
 
     def has(self, tokens: float) -> datetime:
         """The moment from which `tokens` are there."""
         lacking = tokens - self.left
         return self.at if lacking < _NOTHING else self.at + timedelta(seconds=lacking / self.per_second)
+
+
+def per_second(longest: timedelta) -> float:
+    """How many tokens come in a second, from the longest wait for one: waits are between nothing and one token.
+
+    A wait of some seconds is taken for a stock server's, whose tokens take five.
+    """
+    stock = 1 / STOCK
+    seconds = max(longest.total_seconds(), 0.01)
+    return STOCK if 1 < seconds <= stock else 1 / seconds
+
+
+@dataclass(slots=True)
+class _Width:
+    """How many requests in flight serve most of them: one step, and back where that was no better."""
+
+    now: int = (FEWEST_IN_FLIGHT + MOST_IN_FLIGHT) // 2
+    _step: int = 1
+    _seconds: float = 0.0
+    _seen: int = 0
+    _before: float = 0.0
+
+    def note(self, seconds: float) -> None:
+        """A request took so long while others waited (throughput by Little's law: in flight by mean time)."""
+        self._seconds += seconds
+        self._seen += 1
+        if self._seen < 2 * MOST_IN_FLIGHT:
+            return
+        served = self.now * self._seen / max(self._seconds, _NOTHING)
+        if served < self._before or not FEWEST_IN_FLIGHT <= self.now + self._step <= MOST_IN_FLIGHT:
+            self._step = -self._step
+        self.now += self._step
+        self._before, self._seconds, self._seen = served, 0.0, 0
 
 
 @dataclass(order=True, slots=True)
@@ -78,7 +122,15 @@ class Limiter:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._bucket: Bucket | None = None
+        self._longest = timedelta()
+        """Of the waits for one token."""
+        self._refused_at = clock.now()
+        self._trial = 0
+        """Requests that went through in a row though there was no token for them."""
+        self._new_rooms = Bucket(clock.now(), left=10, per_second=STOCK_ROOMS)
+        self._new_rooms_refused = False
         self._seconds = _FIRST_GUESS
+        self._width = _Width()
         self._numbers = count()
         self._waiting: list[_Turn] = []
         self._busy: set[RoomId] = set()
@@ -98,22 +150,44 @@ class Limiter:
         finally:
             self._end(turn)
 
-    def note(self, seconds: float) -> None:
-        """One request took so long."""
+    def note(self, seconds: float, *, new_room: bool = False) -> None:
+        """One request was answered after so long."""
         self._seconds += _WEIGHT_OF_NEW * (seconds - self._seconds)
+        if self._waiting:
+            self._width.note(seconds)
+        if new_room:
+            self._new_rooms = self._new_rooms.taken(self._clock.now())
 
-    def throttled(self, retry_after: timedelta) -> None:
-        """The homeserver refused a request for haste."""
+    def throttled(self, wait: timedelta, *, new_room: bool = False) -> None:
+        """The homeserver refused a request for haste and asks to wait so long."""
         now = self._clock.now()
-        self._bucket = (self._bucket or Bucket(now)).refused(now, retry_after)
+        if new_room and wait > LONGEST_TOKEN:
+            self._new_rooms = self._new_rooms.refused(now, wait)
+            self._new_rooms_refused = True
+            return
+        if self._is_trial(now):
+            self._longest = timedelta()
+        self._refused_at, self._trial = now, 0
+        if wait <= LONGEST_TOKEN:
+            self._longest = max(self._longest, wait)
+        rate = per_second(self._longest) if self._longest else STOCK
+        self._bucket = replace(self._bucket or Bucket(now), per_second=rate).refused(now, wait)
         self._admit()
 
     def pace(self) -> Pace:
-        """What is known of the limits."""
+        """What is known of the limits; a server with the stock limit for messages is taken to have that for rooms."""
         if self._bucket is None:
             return Pace(self._seconds)
-        left = max(0.0, self._bucket.filled(self._clock.now()).left)
-        return Pace(self._seconds, self._bucket.per_second, left)
+        now = self._clock.now()
+        left = max(0.0, self._bucket.filled(now).left - KEPT_FOR_ANSWERS)
+        pace = Pace(self._seconds, self._bucket.per_second, left)
+        if self._new_rooms_refused or self._bucket.per_second == STOCK:
+            rooms = self._new_rooms.filled(now)
+            return replace(pace, rooms_per_second=rooms.per_second, rooms_left=max(0.0, rooms.left))
+        return pace
+
+    def _is_trial(self, now: datetime) -> bool:
+        return now - self._refused_at >= TRUSTED
 
     def _admit(self) -> None:
         """Let go whoever may go now, the most urgent first; see to it that the next is looked at in time."""
@@ -121,15 +195,21 @@ class Limiter:
         for turn in tuple(self._waiting):
             if turn.go.done():  # cancelled, and not yet awake to leave
                 continue
-            if turn.room in self._busy or (self._in_flight >= MOST_IN_FLIGHT and turn.urgency is not Urgency.ANSWER):
+            is_answer = turn.urgency is Urgency.ANSWER
+            if turn.room in self._busy or (self._in_flight >= self._width.now and not is_answer):
                 continue
             now = self._clock.now()
             if self._bucket is not None:
                 moment = self._bucket.filled(now).has(turn.tokens)
                 if moment > now:
-                    blocked_until = moment
-                    break
-                self._bucket = self._bucket.taken(now)
+                    if is_answer or self._in_flight or not self._is_trial(now):
+                        blocked_until = moment
+                        break
+                    self._trial += 1
+                if self._trial > _ENOUGH:
+                    self._bucket = None
+                else:
+                    self._bucket = self._bucket.taken(now)
             self._begin(turn)
         self._look_again_at(blocked_until)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 from bot.matrix.events import Content, RawEvent, SyncBatch
 from bot.matrix.ids import EventId, RoomId, UserId
@@ -141,7 +141,10 @@ class Pace:
     """Measured mean time of one request."""
     per_second: float | None = None
     burst_left: float | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    """How many requests may go at once now, besides what is kept for answers."""
+    rooms_per_second: float | None = None
+    rooms_left: float | None = None
+    """How many rooms may be made at once now."""
 
 
 class Limits(Protocol):

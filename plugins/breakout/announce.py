@@ -12,7 +12,7 @@ from bot.message.doc import Doc, Relayed
 from bot.plugin import Unit
 from plugins.breakout import views
 from plugins.breakout.domain import notices as n
-from plugins.breakout.domain.estimate import invites_left
+from plugins.breakout.domain.estimate import invites_left, seconds_to_start
 from plugins.breakout.domain.model import Errand, Phase, Session
 from plugins.breakout.keys import Control
 from plugins.breakout.observe import is_encrypted
@@ -176,7 +176,7 @@ async def show_progress(unit: Unit, scene: Scene, pace: Pace) -> None:
     done, of = invites_left(session)
     if of < FEW_INVITES:
         return
-    seconds = (of - done) * (1 / pace.per_second if pace.per_second else pace.seconds_per_request)
+    seconds = seconds_to_start(session, pace)
     key = f"progress:{session.id}:{session.round}"
     doc = views.progress(scene, done, of, seconds)
     await unit.outbox.say(key, scene.desk or scene.hall.id, doc)

@@ -68,13 +68,7 @@ async def set_up(call: Call[Plug], layout: Layout) -> Doc:
     if not desk.wanted or about.desk is None:
         await sessions.save_desk(Desk(desk.main, desk.room, desk.attempt, wanted=True))
     scene = await about.settle(change, fresh_board=True)
-    pace = call.state.host.limits.pace()
-    seconds = seconds_to_start(
-        change.session,
-        seconds_per_request=pace.seconds_per_request,
-        per_second=pace.per_second,
-        burst_left=pace.burst_left,
-    )
+    seconds = seconds_to_start(change.session, call.state.host.limits.pace())
     return views.set_up(scene, change.told, seconds)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.matrix.ports import Pace
 from bot.matrix.power import Power
 from plugins.breakout.domain.desired import (
     MainRoom,
@@ -155,10 +156,9 @@ def test_a_start_takes_the_server_s_time_or_as_long_as_its_limits_make_it() -> N
     seats = {f"@p{n}:x": Seat(f"@p{n}:x", n % 20 + 1) for n in range(200)}
     big = replace(session(Phase.SET_UP), rooms=rooms, seats=seats)
     assert requests_to_start(big) == (20, 0)
-    fast = seconds_to_start(big, seconds_per_request=0.028, per_second=None, burst_left=None)
-    assert 5 < fast < 10
-    slow = seconds_to_start(big, seconds_per_request=0.028, per_second=0.2, burst_left=10)
-    assert 120 < slow < 240
+    assert 5 < seconds_to_start(big, Pace(0.028)) < 10
+    assert seconds_to_start(big, Pace(0.028, 0.2, 8)) == (20 + 1 - 8) / 0.2
+    assert seconds_to_start(big, Pace(0.028, 0.2, 8, 0.016, 9)) == (20 - 9) / 0.016
 
 
 def test_how_many_invites_are_out_is_counted_while_running_only() -> None:
