@@ -22,7 +22,7 @@ from bot.matrix.crypto.machine import Machine
 from bot.matrix.events import Content, RawEvent, RoomDelta, SyncBatch
 from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, ask, open_client, path
 from bot.matrix.ids import EventId, RoomId, UserId
-from bot.matrix.limits import Limiter
+from bot.matrix.limits import Limit, Limiter
 from bot.matrix.ports import Blueprint, Pace, Urgency
 
 LONG_TIMEOUT = 120.0
@@ -107,18 +107,17 @@ class NioHomeserver:
         return room
 
     async def _create(self, body: Content, key: str) -> RoomId:
+        how: dict[str, Any] = {"urgency": Urgency.INVITE, "limit": Limit.NEW_ROOMS, "timeout_s": LONG_TIMEOUT}
         if self._repeatable_creation:
             try:
-                made = await self._act(
-                    "PUT", path("createRoom", key), body, urgency=Urgency.INVITE, timeout_s=LONG_TIMEOUT
-                )
+                made = await self._act("PUT", path("createRoom", key), body, **how)
                 return RoomId(made.text("room_id"))
             except Permanent as refused:
                 # No server that knows the request says 404 or 405 to it.
                 if refused.status not in (404, 405) and refused.errcode != "M_UNRECOGNIZED":
                     raise
                 self._repeatable_creation = False
-        made = await self._act("POST", path("createRoom"), body, urgency=Urgency.INVITE, timeout_s=LONG_TIMEOUT)
+        made = await self._act("POST", path("createRoom"), body, **how)
         return RoomId(made.text("room_id"))
 
     async def set_state(
@@ -141,7 +140,8 @@ class NioHomeserver:
         # `server_name` is what servers before Matrix 1.12 call `via`.
         query = [(name, server) for server in via for name in ("server_name", "via")]
         where = path("join", room)
-        await self._act("POST", where, {}, query, room=room, urgency=Urgency.LOCK, timeout_s=LONG_TIMEOUT)
+        how: dict[str, Any] = {"urgency": Urgency.LOCK, "limit": Limit.JOINS, "timeout_s": LONG_TIMEOUT}
+        await self._act("POST", where, {}, query, room=room, **how)
 
     async def leave(self, room: RoomId, reason: str = "") -> None:
         """Leave the room or decline its invite, and forget it; fine if we are not in it."""
@@ -301,6 +301,7 @@ class NioHomeserver:
         *,
         urgency: Urgency,
         room: RoomId | None = None,
+        limit: Limit = Limit.MESSAGES,
         timeout_s: float = USUAL_TIMEOUT,
     ) -> Answer:
         """A request that waits for its turn; refused for haste, it is the caller's to make again."""
@@ -309,9 +310,9 @@ class NioHomeserver:
             try:
                 answer = await self._ask(method, where, body, query, timeout_s=timeout_s)
             except RateLimited as refused:
-                self._limiter.throttled(refused.retry_after or timedelta(), new_room=room is None)
+                self._limiter.throttled(refused.retry_after or timedelta(), limit)
                 raise
-            self._limiter.note(time.monotonic() - began, new_room=room is None)
+            self._limiter.note(time.monotonic() - began, limit)
             return answer
 
     async def _room_version(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import Enum
 from itertools import count
 
 from bot.clock import Clock
@@ -38,6 +39,14 @@ _ENOUGH = 12
 _NOTHING = 1e-6
 _FIRST_GUESS = 0.05
 _WEIGHT_OF_NEW = 0.1
+
+
+class Limit(Enum):
+    """Which of the homeserver's limits a request meets first."""
+
+    MESSAGES = "all that makes events"
+    NEW_ROOMS = "new rooms"
+    JOINS = "joins, of which the bot makes so few that nothing is learned from them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +159,20 @@ class Limiter:
         finally:
             self._end(turn)
 
-    def note(self, seconds: float, *, new_room: bool = False) -> None:
+    def note(self, seconds: float, limit: Limit = Limit.MESSAGES) -> None:
         """One request was answered after so long."""
         self._seconds += _WEIGHT_OF_NEW * (seconds - self._seconds)
         if self._waiting:
             self._width.note(seconds)
-        if new_room:
+        if limit is Limit.NEW_ROOMS:
             self._new_rooms = self._new_rooms.taken(self._clock.now())
 
-    def throttled(self, wait: timedelta, *, new_room: bool = False) -> None:
+    def throttled(self, wait: timedelta, limit: Limit = Limit.MESSAGES) -> None:
         """The homeserver refused a request for haste and asks to wait so long."""
         now = self._clock.now()
-        if new_room and wait > LONGEST_TOKEN:
+        if limit is Limit.JOINS:
+            return
+        if limit is Limit.NEW_ROOMS and wait > LONGEST_TOKEN:
             self._new_rooms = self._new_rooms.refused(now, wait)
             self._new_rooms_refused = True
             return

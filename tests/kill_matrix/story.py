@@ -16,7 +16,7 @@ from bot.testing.fake import FakeServer, FakeUser
 from bot.testing.harness import Room, Talk, life
 from tests.kill_matrix.boundaries import HANGS, Fate, MortalHomeserver, mortal
 
-REST = 4
+REST = 5
 """Minutes after each act: time enough for whatever failed."""
 
 _MOMENT = timedelta(seconds=1)

@@ -10,7 +10,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.matrix.ids import RoomId
-from bot.matrix.limits import FEWEST_IN_FLIGHT, KEPT_FOR_ANSWERS, MOST_IN_FLIGHT, TRUSTED, Bucket, Limiter, per_second
+from bot.matrix.limits import (
+    FEWEST_IN_FLIGHT,
+    KEPT_FOR_ANSWERS,
+    MOST_IN_FLIGHT,
+    TRUSTED,
+    Bucket,
+    Limit,
+    Limiter,
+    per_second,
+)
 from bot.matrix.ports import Urgency
 from bot.testing.clock import FakeClock
 
@@ -228,7 +237,7 @@ async def test_a_limit_that_stands_is_found_out_with_one_request() -> None:
 
 async def test_new_rooms_have_a_limit_of_their_own() -> None:
     async with callers() as people:
-        people.limiter.throttled(seconds(61), new_room=True)
+        people.limiter.throttled(seconds(61), Limit.NEW_ROOMS)
         assert people.limiter.pace().per_second is None
         people.limiter.throttled(FIVE)
         pace = people.limiter.pace()
@@ -236,10 +245,16 @@ async def test_new_rooms_have_a_limit_of_their_own() -> None:
         assert pace.rooms_left == pytest.approx(0.024)
 
 
+async def test_a_room_that_too_many_join_says_nothing_of_messages() -> None:
+    async with callers() as people:
+        people.limiter.throttled(seconds(7), Limit.JOINS)
+        assert people.limiter.pace().per_second is None
+
+
 async def test_rooms_that_were_made_count_where_the_server_is_a_stock_one() -> None:
     async with callers() as people:
         for _ in range(4):
-            people.limiter.note(0.1, new_room=True)
+            people.limiter.note(0.1, Limit.NEW_ROOMS)
         assert people.limiter.pace().rooms_left is None
         people.limiter.throttled(FIVE)
         assert people.limiter.pace().rooms_left == pytest.approx(6)
