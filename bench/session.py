@@ -64,6 +64,7 @@ async def _play(
     people = len(guests)
     settings = {"max_rooms": 100, "confirm_above": 1000, "closing_notice": 0, "long_closing_notice": 0}
     async with NioHomeserver.connect(server.url, user, device, token, clock) as homeserver:
+        await homeserver.find_limits()
         app = App(account=homeserver, database=database, loaded=load({"breakout": settings}), clock=clock)
         async with running(app):
             await moderator.invite(main, user)

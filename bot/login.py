@@ -41,6 +41,7 @@ async def login(
             console.print(f"Logged in at {url} as {made.user_id}, device {made.device_id}.")
             await set_up(signer, password=password, recovery_key=recovery_key, anew=new_identity)
             console.print("Other people's apps see that this device is the bot's own.")
+            console.print(_said(await account.find_limits()))
             if new_recovery_key or not await account.has_recovery(keys):
                 _show(console, await new_recovery(signer))
                 note_recovery(signer)
@@ -50,6 +51,15 @@ async def login(
         raise BotError(f"The homeserver does not let us do that: {error}.") from error
     finally:
         await database.close()
+
+
+def _said(per_second: float | None) -> str:
+    if per_second is None:
+        return "The homeserver sets the bot no limits that large sessions would feel."
+    return (
+        f"The homeserver lets the bot make {per_second * 60:.0f} requests a minute: large sessions take minutes to "
+        "start. An admin of the homeserver can lift that with one call, see docs/install.md."
+    )
 
 
 def _read(file: Path) -> str:

@@ -15,7 +15,7 @@ from bot.app import App
 from bot.clock import Clock, SystemClock
 from bot.config import Config, read_config
 from bot.credentials import credentials, key_store
-from bot.errors import BotError, LoginLost, Temporary
+from bot.errors import BotError, LoginLost, MatrixError, Temporary
 from bot.loader import load
 from bot.logs import set_up_logs
 from bot.matrix.client import NioHomeserver
@@ -59,12 +59,21 @@ async def _serve(config: Config, database: Database, stop: asyncio.Event) -> Non
             prefix=config.commands.prefix,
         )
         try:
-            await _until_stopped(app, stop, _have_identity(account, keys, config, clock))
+            await _until_stopped(app, stop, _get_to_know(account, keys, config, clock))
         except* LoginLost as lost:
             raise LoginLost(
                 "The homeserver no longer accepts the bot's login. Log it in again: put its password into the "
                 "settings, delete session.json in the data folder, and start it."
             ) from lost
+
+
+async def _get_to_know(account: NioHomeserver, keys: KeyStore, config: Config, clock: Clock) -> None:
+    """What may take its time beside the work: the homeserver's limits, and the identity there."""
+    try:
+        await account.recall_limits()
+    except MatrixError as error:
+        log.warning("the limits of the homeserver are not known yet", why=str(error))
+    await _have_identity(account, keys, config, clock)
 
 
 async def _have_identity(account: NioHomeserver, keys: KeyStore, config: Config, clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -31,6 +32,12 @@ LONG_TIMEOUT = 120.0
 TIMELINE = 100
 PAGES_OF_A_GAP = 5
 """So many pages of `TIMELINE` events are read back; what was said before is too old to matter."""
+
+LIMITS = "org.breakoutbot.limits"
+"""Account data: the requests in a second that the homeserver grants. Matrix knows no fractions, so it is a string."""
+
+MORE_THAN_STOCK = 12
+"""Requests in a row that a stock Synapse refuses one of."""
 
 _NEVER_ENCRYPTED = frozenset({"m.reaction"})
 """Homeservers count reactions, so clients send them in clear (client-server API, "Event annotations")."""
@@ -92,6 +99,31 @@ class NioHomeserver:
     def pace(self) -> Pace:
         """How fast the homeserver lets us work, as far as seen."""
         return self._limiter.pace()
+
+    async def find_limits(self) -> float | None:
+        """How many requests in a second the homeserver grants, None where that is as many as it can.
+
+        Found out in a room of our own, which is left again: nobody hears of it. `recall_limits` knows it later.
+        """
+        with suppress(RateLimited):
+            room = await self._create({"name": "How fast may I be?"}, secrets.token_hex(16))
+            try:
+                for number in range(MORE_THAN_STOCK):
+                    await self.set_state(room, "m.room.topic", {"topic": f"{number}"}, urgency=Urgency.ANSWER)
+            finally:
+                with suppress(RateLimited):
+                    await self._act("POST", path("rooms", room, "leave"), {}, urgency=Urgency.ANSWER)
+                with suppress(Permanent):
+                    await self._ask("POST", path("rooms", room, "forget"), {})
+        found = self._limiter.pace().per_second
+        await self.set_account_data(LIMITS, {"per_second": found and f"{found:.3f}"})
+        return found
+
+    async def recall_limits(self) -> None:
+        """Take the limits that `find_limits` found, if it was ever asked."""
+        found = (await self.account_data(LIMITS) or {}).get("per_second")
+        with suppress(TypeError, ValueError):
+            self._limiter.believe(max(0.01, float(found)))  # type: ignore[arg-type]
 
     # --- Rooms
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.clock import SystemClock
+from bot.matrix.client import NioHomeserver
+from bot.matrix.limits import STOCK
 from bot.testing.pytest_plugin import People
 from bot.testing.synapse import Homeserver
 from tests.e2e.test_session_on_synapse import bot_on
@@ -36,3 +39,17 @@ async def test_a_session_works_and_an_answer_waits_for_one_token_at_most(
         await mia.message("speaks to every room", main, 15)
         rooms = [await guest.invited("Class 7b", PATIENCE) for guest in guests]
         assert len({invite.room for invite in rooms}) == 4
+
+
+async def test_the_limits_are_found_out_without_anybody_hearing_of_it(
+    stock_homeserver: Homeserver, homeserver: Homeserver, people: People
+) -> None:
+    for server, per_second in ((stock_homeserver, STOCK), (homeserver, None)):
+        login = await server.account(people.localpart("curious"), "secret")
+        where = (server.url, login.user_id, login.device_id, login.access_token, SystemClock())
+        async with NioHomeserver.connect(*where) as account:
+            assert await account.find_limits() == per_second
+            assert not (await account.sync(None, 0)).joined
+        async with NioHomeserver.connect(*where) as account:
+            await account.recall_limits()
+            assert account.pace().per_second == per_second

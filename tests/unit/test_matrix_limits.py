@@ -235,6 +235,17 @@ async def test_a_limit_that_stands_is_found_out_with_one_request() -> None:
         assert people.limiter.pace().per_second == 0.2
 
 
+async def test_what_a_former_process_found_is_believed_and_tried() -> None:
+    async with callers() as people:
+        people.limiter.believe(0.2)
+        assert (people.limiter.pace().per_second, people.limiter.pace().burst_left) == (0.2, 8)
+        for number in range(30):
+            await people.ask(f"{number}")
+            await people.end(f"{number}")
+        assert len(people.went) == 30
+        assert people.limiter.pace().per_second is None
+
+
 async def test_new_rooms_have_a_limit_of_their_own() -> None:
     async with callers() as people:
         people.limiter.throttled(seconds(61), Limit.NEW_ROOMS)
