@@ -1,0 +1,1 @@
+"""Kills the bot at every boundary of a session, and looks at the homeserver afterwards."""
