@@ -22,7 +22,7 @@ def kind_of(method: str, target: str, body: Any = None) -> str:
     name of its own is called after the first word of its path.
     """
     parts = [unquote(part) for part in urlsplit(target).path.split("/") if part]
-    match parts[3:] if parts[1:2] == ["client"] else parts:
+    match parts[3:] or parts[-1:] if parts[1:2] == ["client"] else parts:
         case ["rooms", _, *what]:
             return _in_a_room(method, what, body)
         case ["createRoom", *_]:
