@@ -1,0 +1,156 @@
+"""The kill matrix on a real Synapse: each boundary of a session is a point at which the process is killed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.proxy import Fault, How, Rules
+from tests.kill_matrix.points import Outcome, Point, Seen, in_turn, spread
+from tests.kill_matrix.session import Result, session
+
+AT_ONCE = 16
+"""Kills in one session."""
+
+FAULTS_AT_ONCE = 3
+"""Faults that one kind of request meets in one session."""
+
+
+class Results:
+    """Outcomes as JSON lines in a file, so that a run goes on where the one before ended."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
+        self.outcomes = [
+            Outcome(**{**line["outcome"], "wrong": tuple(line["outcome"]["wrong"])})
+            for line in lines
+            if "outcome" in line
+        ]
+        self.seen = next((Seen.of(line["seen"]) for line in lines if "seen" in line), None)
+
+    def add(self, outcome: Outcome) -> None:
+        """Note the outcome of a point."""
+        self.outcomes.append(outcome)
+        self._append({"outcome": asdict(outcome)})
+
+    def note_seen(self, seen: Seen) -> None:
+        """Note which boundaries there are."""
+        self.seen = seen
+        self._append({"seen": seen.plain()})
+
+    def has(self, point: Point) -> bool:
+        """Whether a point was tried, and not in vain."""
+        return any(outcome.point == str(point) for outcome in self.outcomes)
+
+    def _append(self, line: dict[str, object]) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+async def real(results: Results, console: Console, *, seconds: float, seed: int = 0, encrypted: bool = False) -> None:
+    """Try the points that are not yet in `results`, as many as fit into `seconds`."""
+    until = time.monotonic() + seconds
+    if results.seen is None:
+        undisturbed = await session((), encrypted=encrypted)
+        _say(console, undisturbed, ())
+        if undisturbed.wrong:
+            return
+        results.note_seen(undisturbed.seen)
+    assert results.seen is not None
+    for group in groups(results, seed):
+        if time.monotonic() > until:
+            return
+        await _try(group, results, console, encrypted=encrypted)
+    if time.monotonic() < until and seed:
+        rate = Rules(rate=0.05, faults=[Fault(how, 1.0) for how in How if how is not How.PROXY_401], seed=seed)
+        _say(console, await session((), rules=rate, encrypted=encrypted), ())
+
+
+def groups(results: Results, seed: int) -> list[list[Point]]:
+    """What is left to try, a group for each session, kills and faults in turns."""
+    seen = results.seen
+    assert seen is not None
+    points = [*seen.kills(), *(seen.random_kills(seed, 40) if seed else ())]
+    kills = spread([point for point in points if not results.has(point)], AT_ONCE, seed)
+    faults = in_turn(seen.hurts(), FAULTS_AT_ONCE)
+    left = [[hurt for hurt in group if not results.has(hurt)] for group in faults]
+    hurts = [group for group, rest in zip(faults, left, strict=True) if rest]
+    all_: list[list[Point]] = []
+    while kills or hurts:
+        all_ += [list(group) for group in (kills[:3] + hurts[:1])]
+        kills, hurts = kills[3:], hurts[1:]
+    return all_
+
+
+async def _try(points: Sequence[Point], results: Results, console: Console, *, encrypted: bool) -> None:
+    """One session with these points; where it goes wrong, the halves, down to the one that is to blame."""
+    result = await session(points, encrypted=encrypted)
+    _say(console, result, points)
+    reached = [point for point, outcome in zip(points, result.outcomes, strict=True) if outcome.reached]
+    if result.wrong and len(reached) > 1:
+        middle = len(reached) // 2
+        for half in (reached[:middle], reached[middle:]):
+            await _try(half, results, console, encrypted=encrypted)
+        return
+    for outcome in result.outcomes:
+        if not result.wrong or outcome.reached:
+            results.add(outcome)
+
+
+def _say(console: Console, result: Result, points: Sequence[Point]) -> None:
+    reached = sum(outcome.reached for outcome in result.outcomes)
+    what = f"{reached} of {len(points)} points reached" if points else "undisturbed by points"
+    console.print(f"{'✗' if result.wrong else '✓'} {what}, {result.seconds:.0f} s", highlight=False, markup=False)
+    for point in points if result.wrong else ():
+        console.print(f"    {point}", highlight=False, markup=False)
+    for wrong in result.wrong:
+        console.print(f"    ✗ {wrong}", style="red", highlight=False, markup=False)
+
+
+def table(outcomes: Sequence[Outcome]) -> Table:
+    """How it went, by what was done."""
+    shown = Table("", "points", "not reached", "converged", "worst seconds")
+    for name, mine in (
+        ("kills at requests", [o for o in outcomes if " request " in o.point]),
+        ("kills at commits", [o for o in outcomes if " commit " in o.point]),
+        ("faults", [o for o in outcomes if " request " not in o.point and " commit " not in o.point]),
+    ):
+        tried = [outcome for outcome in mine if outcome.reached]
+        converged = [outcome for outcome in tried if not outcome.wrong]
+        worst = max((outcome.seconds for outcome in converged), default=0.0)
+        row = (len(tried), len(mine) - len(tried), len(converged))
+        shown.add_row(name, *map(str, row), f"{worst:.1f}")
+    return shown
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m tests.kill_matrix.real`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="JSON lines; a run goes on where it ended")
+    parser.add_argument("--seconds", type=float, default=3600, help="no session begins later than this")
+    parser.add_argument("--slice", action="store_true", help="about a minute of it")
+    parser.add_argument("--seed", type=int, default=0, help="for random points besides; 0: none")
+    parser.add_argument("--encrypted", action="store_true", help="in encrypted rooms")
+    options = parser.parse_args(arguments)
+    console, results = Console(soft_wrap=True), Results(options.results)
+    seconds = 1.0 if options.slice else options.seconds
+    asyncio.run(real(results, console, seconds=seconds, seed=options.seed, encrypted=options.encrypted))
+    console.print(table(results.outcomes))
+    for outcome in results.outcomes:
+        if outcome.wrong:
+            console.print(f"✗ {outcome.point}", *outcome.wrong, sep="\n    ", style="red", markup=False)
+    return 1 if any(outcome.wrong for outcome in results.outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
