@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self, TypeAlias
 
 from tests.faults.proxy import SYNC_ONLY, Fault, How
+from tests.kill_matrix import story
 
 Side: TypeAlias = Literal["before", "after"]
 What: TypeAlias = Literal["request", "commit"]
@@ -17,24 +18,7 @@ SIDES: tuple[Side, ...] = ("before", "after")
 MOST_IN_AN_ACT = 2
 """Kills of one session in one act."""
 
-ACTS = (
-    "boot",
-    "meet",
-    "set_up",
-    "choose",
-    "start",
-    "help",
-    "move",
-    "swap",
-    "talk",
-    "late",
-    "kick",
-    "promote",
-    "time",
-    "end",
-    "again",
-    "delete",
-)
+ACTS = ("boot", *story.ACTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,10 @@ class Results:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-async def real(results: Results, console: Console, *, seconds: float, seed: int = 0, encrypted: bool = False) -> None:
-    """Try the points that are not yet in `results`, as many as fit into `seconds`."""
+async def real(
+    results: Results, console: Console, *, seconds: float, only: str = "", seed: int = 0, encrypted: bool = False
+) -> None:
+    """Try the points that are not yet in `results`, as many as fit into `seconds`; see `main` for the rest."""
     until = time.monotonic() + seconds
     if results.seen is None:
         undisturbed = await session((), encrypted=encrypted)
@@ -67,25 +69,27 @@ async def real(results: Results, console: Console, *, seconds: float, seed: int 
             return
         results.note_seen(undisturbed.seen)
     assert results.seen is not None
-    for group in groups(results, seed):
+    for group in groups(results, seed, only):
         if time.monotonic() > until:
             return
         await _try(group, results, console, encrypted=encrypted)
     if time.monotonic() < until and seed:
-        rate = Rules(rate=0.05, faults=[Fault(how, 1.0) for how in How if how is not How.PROXY_401], seed=seed)
+        rate = Rules(rate=0.05, faults=[Fault(how, 1.0) for how in How], seed=seed)
         _say(console, await session((), rules=rate, encrypted=encrypted), ())
 
 
-def groups(results: Results, seed: int) -> list[list[Point]]:
+def groups(results: Results, seed: int = 0, only: str = "") -> list[list[Point]]:
     """What is left to try, a group for each session, kills and faults in turns."""
     seen = results.seen
     assert seen is not None
     points = [*seen.kills(), *(seen.random_kills(seed, 40) if seed else ())]
+    points = [point for point in points if point.what in (only or point.what)]
     kills = spread([point for point in points if not results.has(point)], AT_ONCE, seed)
     faults = in_turn(seen.hurts(), FAULTS_AT_ONCE)
     left = [[hurt for hurt in group if not results.has(hurt)] for group in faults]
     hurts = [group for group, rest in zip(faults, left, strict=True) if rest]
     all_: list[list[Point]] = []
+    hurts = hurts if only in ("", "fault") else []
     while kills or hurts:
         all_ += [list(group) for group in (kills[:3] + hurts[:1])]
         kills, hurts = kills[3:], hurts[1:]
@@ -139,12 +143,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--results", type=Path, required=True, help="JSON lines; a run goes on where it ended")
     parser.add_argument("--seconds", type=float, default=3600, help="no session begins later than this")
     parser.add_argument("--slice", action="store_true", help="about a minute of it")
+    parser.add_argument("--only", choices=("request", "commit", "fault"), default="", help="one sort of points")
     parser.add_argument("--seed", type=int, default=0, help="for random points besides; 0: none")
     parser.add_argument("--encrypted", action="store_true", help="in encrypted rooms")
     options = parser.parse_args(arguments)
     console, results = Console(soft_wrap=True), Results(options.results)
     seconds = 1.0 if options.slice else options.seconds
-    asyncio.run(real(results, console, seconds=seconds, seed=options.seed, encrypted=options.encrypted))
+    asyncio.run(
+        real(results, console, seconds=seconds, only=options.only, seed=options.seed, encrypted=options.encrypted)
+    )
     console.print(table(results.outcomes))
     for outcome in results.outcomes:
         if outcome.wrong:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plugins.breakout.demo.reader import RoomSeen
-from plugins.breakout.demo.stage import BotEnded, BotProcess, Stage, stage
+from plugins.breakout.demo.stage import BotEnded, BotProcess, stage
 from tests.faults.proxy import Boundary, Fault, How, Proxy, Rule, Rules
 from tests.kill_matrix.points import Hurt, Kill, Outcome, Point, Seen
-from tests.kill_matrix.story import NAMES, Missing, Record, Story
+from tests.kill_matrix.story import ACTS, NAMES, Missing, Record, Story
 from tests.kill_matrix.verify import wrong, wrong_for_good
 from tests.kill_matrix.victim import Victim
 
@@ -112,8 +112,10 @@ class _Killer:
             self.note_deaths()
 
 
-async def session(points: Sequence[Point], *, rules: Rules | None = None, encrypted: bool = False) -> Result:
-    """One session with these points."""
+async def session(
+    points: Sequence[Point], *, rules: Rules | None = None, encrypted: bool = False, acts: Sequence[str] = ACTS
+) -> Result:
+    """One session with these points, or with faults by other `rules`."""
     kills = [point for point in points if isinstance(point, Kill)]
     hurts = [point for point in points if isinstance(point, Hurt)]
     by_rule = rules or Rules([Rule(hurt.kind, hurt.fault, hurt.nth) for hurt in hurts])
@@ -148,7 +150,7 @@ async def session(points: Sequence[Point], *, rules: Rules | None = None, encryp
                 await asyncio.sleep(0.2)  # nobody is left there to tell
 
         timed = sum(kill.act in ("time", "end") for kill in kills)
-        story = Story(there, killer.begins, settled, patience=PATIENCE, kills=timed + (1 if hurts else 0))
+        story = Story(there, killer.begins, settled, patience=PATIENCE, kills=timed + (1 if hurts else 0), acts=acts)
         failure = await _played(story, victim)
         killer.begins("over")
         if failure is None:
@@ -188,6 +190,3 @@ def _outcome(point: Point, at: float | None, complaints: list[str], record: Reco
         return Outcome(str(point), reached=False)
     done = [moment - max(at, due) for moment, due in record.progress if moment > at]
     return Outcome(str(point), reached=True, wrong=tuple(complaints), seconds=round(max(0.0, *done[:1], 0.0), 2))
-
-
-__all__ = ["PATIENCE", "Result", "Stage", "session"]

@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,6 +15,13 @@ from plugins.breakout.demo.reader import RoomSeen
 from plugins.breakout.demo.stage import CLOSING_NOTICE, WARNING, Stage
 
 T = TypeVar("T")
+
+ACTS = (
+    *("meet", "set_up", "choose", "start", "help", "move", "swap", "talk", "late", "kick", "promote"),
+    *("time", "end", "again", "delete"),
+)
+SHORT = ("meet", "set_up", "choose", "start", "help", "swap", "talk", "kick", "end", "delete")
+"""What takes half a minute, since it waits for no time limit."""
 
 CLASS = "Class 7b"
 ALPHA, BETA = TEAMS = ("Team Alpha", "Team Beta")
@@ -52,6 +59,7 @@ class Typed:
 class Record:
     """What happened, for the verification."""
 
+    acts: Sequence[str] = ACTS
     main: str = ""
     desk: str = ""
     rooms: dict[str, str] = field(default_factory=dict)
@@ -60,11 +68,9 @@ class Record:
     invitations: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often each person was given a seat in each team."""
     typed: list[Typed] = field(default_factory=list)
-    ends: tuple[float, float] = (0.0, 0.0)
+    ends: tuple[float, float] | None = None
     """Between which moments the time limit ends, in seconds since 1970."""
     before: RoomSeen | None = None
-    running: list[RoomSeen] = field(default_factory=list)
-    ended: list[RoomSeen] = field(default_factory=list)
     deleted: list[RoomSeen] = field(default_factory=list)
     progress: list[tuple[float, float]] = field(default_factory=list)
     """When each step was done, and since when it could have been."""
@@ -84,8 +90,9 @@ class Story:
         *,
         patience: float,
         kills: int,
+        acts: Sequence[str] = ACTS,
     ) -> None:
-        self.record = Record()
+        self.record = Record(acts)
         self._stage, self._people = stage, stage.people
         self._begins, self._settled = begins, settled
         self._patience = patience
@@ -93,26 +100,10 @@ class Story:
         self._mia, self._noah = stage.people["Mia"], stage.people["Noah"]
 
     async def play(self) -> None:
-        """All acts in order; raises `Missing`."""
-        for act in (
-            self._meet,
-            self._set_up,
-            self._choose,
-            self._start,
-            self._help,
-            self._move,
-            self._swap,
-            self._talk,
-            self._late,
-            self._kick,
-            self._promote,
-            self._time,
-            self._end,
-            self._again,
-            self._delete,
-        ):
-            self._begins(act.__name__.removeprefix("_"))
-            await act()
+        """The acts in order; raises `Missing`."""
+        for act in self.record.acts:
+            self._begins(act)
+            await getattr(self, f"_{act}")()
 
     # ------------------------------------------------------------------------------------------- the acts
 
@@ -205,9 +196,9 @@ class Story:
         await self._comes_to_the_desk(self._people[PROMOTED])
         await self._hears(self._mia, None, "is a moderator now")
         del self.record.seats[PROMOTED]
-        self.record.running = await self._settled("running", self.record)
 
     async def _time(self) -> None:
+        await self._settled("running", self.record)
         earliest = time.time() + self._timer + EXTENSION
         await self._types(f"timer {self._timer}s")
         await self._hears(self._mia, self.record.main, "rooms close at")
@@ -217,15 +208,22 @@ class Story:
         self.record.ends = (earliest, time.time() + self._timer + EXTENSION)
 
     async def _end(self) -> None:
-        first, last = self.record.ends
+        if self.record.ends is None:
+            await self._settled("running", self.record)
+            await self._types("end")
+            await self._hears(self._mia, self.record.main, BACK)
+        else:
+            await self._times_out(*self.record.ends)
+        await self._nobody_is_left()
+        await self._settled("ended", self.record)
+
+    async def _times_out(self, first: float, last: float) -> None:
         listeners = [self._people[name] for name in ("Ben", "Ann")]
         # Where the bot was down when something was due, what comes next is the first that is heard.
         for words, before in (((LEFT, CLOSES, CLOSED), WARNING), ((CLOSES, CLOSED), CLOSING_NOTICE), ((CLOSED,), 0)):
             for user in listeners:
                 await self._hears(user, self._room_of(user.name), *words, due=(first + last) / 2 - before)
         await self._hears(self._mia, self.record.main, BACK, due=last)
-        await self._nobody_is_left()
-        self.record.ended = await self._settled("ended", self.record)
 
     async def _again(self) -> None:
         invites = {name: len(self._people[name].invites) for name in self.record.seats}

@@ -67,18 +67,19 @@ class _Look:
         self._rooms = {room.id: room for room in rooms}
         self._teams = {team: self._rooms[room] for team, room in record.rooms.items() if room in self._rooms}
         self._main = self._rooms[record.main]
+        self._acts = record.acts
+        self._moderators = (*MODERATORS, *((PROMOTED,) if "promote" in record.acts else ()))
 
     def seated(self, *, empty: bool = False) -> Iterator[str]:
         """Everybody but moderators is where they should be, and nowhere else; rooms are locked where `empty`."""
         for name, user in self._ids.items():
             there = [team for team, room in self._teams.items() if room.members.get(user) in ("join", "invite")]
             should = [] if empty or name not in self._record.seats else [self._record.seats[name]]
-            moderates = name in (*MODERATORS, PROMOTED)
-            if not moderates and there != should:
+            if name not in self._moderators and there != should:
                 yield f"{name} is in {there}, not in {should}"
         for team, room in self._teams.items():
             levels = {user: level for user, level in room.powers.get("users", {}).items() if level}
-            expected = {self._ids[name]: 50 for name in (*MODERATORS, PROMOTED)}
+            expected = {self._ids[name]: 50 for name in self._moderators}
             if {user: level for user, level in levels.items() if user != self._bot} != expected:
                 yield f"{team} has the levels {levels}"
             if (room.powers.get("events_default", 0) >= 50) is not empty:
@@ -107,8 +108,9 @@ class _Look:
             yield f"invited to the desk: {dict(desk.invites())}"
 
     def said_once(self) -> Iterator[str]:
+        ends = ("end" in self._acts) + ("again" in self._acts)
         for team, room in self._teams.items():
-            for words, times in ((BROADCAST, 1), (TOLD, int(team == TEAMS[0])), (CLOSED, 2)):
+            for words, times in ((BROADCAST, 1), (TOLD, int(team == TEAMS[0])), (CLOSED, ends)):
                 if (count := len(room.said(self._bot, words))) != times:
                     yield f"“{words}” {count} times in {team}, not {times}"
         coming = sum(len(room.said(self._bot, COMING)) for room in self._teams.values())
@@ -117,7 +119,7 @@ class _Look:
             (COMING, coming, 1),
             (QUESTION, len(desk.said(self._bot, QUESTION)), 1),
             (HELP_CLOSED, len(desk.said(self._bot, HELP_CLOSED)), 1),
-            (BACK, len(self._main.said(self._bot, BACK)), 2),
+            (BACK, len(self._main.said(self._bot, BACK)), ends),
         ):
             if count != times:
                 yield f"“{words}” {count} times, not {times}"
@@ -134,6 +136,8 @@ class _Look:
 
     def in_time(self, downs: list[Down], seconds: float) -> Iterator[str]:
         """Rooms end when they should; a warning is left out only where nobody was there to give it, and then by all."""
+        if self._record.ends is None:
+            return
         first, last = self._record.ends
         for words, before in ((LEFT, WARNING), (CLOSES, CLOSING_NOTICE)):
             due = (first - before - 1, last - before + LATEST)
@@ -150,10 +154,12 @@ class _Look:
     def main_untouched(self) -> Iterator[str]:
         before = self._record.before
         assert before is not None
-        expected = {**before.powers, "users": {**before.powers["users"], self._ids[PROMOTED]: 50}}
+        promoted = {self._ids[PROMOTED]: 50} if "promote" in self._acts else {}
+        expected = {**before.powers, "users": {**before.powers["users"], **promoted}}
         if (self._main.name, self._main.powers, self._main.join_rules) != (before.name, expected, before.join_rules):
             yield f"the main room is {self._main.name}, {self._main.powers}, {self._main.join_rules}"
-        if self._main.who() != (before.who() | {self._ids[LATE]}) - {self._ids[KICKED]}:
+        late = {self._ids[LATE]} if "late" in self._acts else set()
+        if self._main.who() != (before.who() | late) - {self._ids[KICKED]}:
             yield f"in the main room are {sorted(self._main.who())}"
         touched = [
             event["type"]
