@@ -33,8 +33,8 @@ def table_written(statement: str) -> str | None:
 class Commits:
     """Watches every commit; a kind of commit is the set of the tables it wrote, such as `inbox+outbox`.
 
-    Orders are a list of `[kind, side, nth]`, the side being `before` or `after`; they are read at each commit, since
-    they change while the process lives, and `nth` counts the commits of a kind since then.
+    Orders are a list of `[kind, side, nth, name]`, the side being `before` or `after`; they are read at each commit,
+    since they change while the process lives, and `nth` counts the commits of a kind since then. Each is obeyed once.
     """
 
     folder: Path
@@ -70,14 +70,20 @@ class Commits:
                 self._orders, self._seen = orders, {}
             self._seen[kind] = self._seen.get(kind, 0) + 1
             _note(self.folder / COMMITS_FILE, [kind])
-        if [kind, side, self._seen[kind]] in json.loads(self._orders):
-            _note(self.folder / DEATHS_FILE, [kind, side, self._seen[kind]])
-            os.kill(os.getpid(), signal.SIGKILL)
+        for *when, name in json.loads(self._orders):
+            if when == [kind, side, self._seen[kind]] and [name] not in notes(self.folder / DEATHS_FILE):
+                _note(self.folder / DEATHS_FILE, [name])
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _note(file: Path, what: list[Any]) -> None:
-    with file.open("a", encoding="utf-8") as notes:
-        notes.write(json.dumps(what) + "\n")
+def notes(file: Path) -> list[list[str]]:
+    """What was noted in a file."""
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def _note(file: Path, what: list[str]) -> None:
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(what) + "\n")
 
 
 if __name__ == "__main__":

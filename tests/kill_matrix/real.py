@@ -115,10 +115,10 @@ def _say(console: Console, result: Result, points: Sequence[Point]) -> None:
     reached = sum(outcome.reached for outcome in result.outcomes)
     what = f"{reached} of {len(points)} points reached" if points else "undisturbed by points"
     console.print(f"{'✗' if result.wrong else '✓'} {what}, {result.seconds:.0f} s", highlight=False, markup=False)
-    for point in points if result.wrong else ():
-        console.print(f"    {point}", highlight=False, markup=False)
     for wrong in result.wrong:
         console.print(f"    ✗ {wrong}", style="red", highlight=False, markup=False)
+    if result.wrong:
+        console.print(f"    points: {'; '.join(map(str, points))}", highlight=False, markup=False)
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:

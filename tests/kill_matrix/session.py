@@ -18,7 +18,7 @@ from tests.kill_matrix.story import ACTS, NAMES, Missing, Record, Story
 from tests.kill_matrix.verify import wrong, wrong_for_good
 from tests.kill_matrix.victim import Victim
 
-PATIENCE = 45.0
+PATIENCE = 60.0
 """Seconds that one step may take where the bot is killed or hurt meanwhile."""
 
 
@@ -92,17 +92,15 @@ class _Killer:
 
     def _order(self) -> None:
         if self.victim is not None:
-            self.victim.order((kill.kind, kill.side, kill.nth) for kill in self._pending("commit"))
+            self.victim.order((kill.kind, kill.side, kill.nth, str(kill)) for kill in self._pending("commit"))
 
     def note_deaths(self) -> None:
         """Note at which commits the process has killed itself."""
         assert self.victim is not None
-        deaths = self.victim.deaths()
-        for kind, side, nth in deaths[self._deaths :]:
-            for kill in self._pending("commit"):
-                if (kill.kind, kill.side, kill.nth) == (kind, side, nth):
-                    self.at[kill] = self.victim.downs[-1].since if self.victim.downs else time.time()
-        self._deaths = len(deaths)
+        at = self.victim.downs[-1].since if self.victim.downs else time.time()
+        for name in self.victim.deaths()[self._deaths :]:
+            self._deaths += 1
+            self.at.update({kill: at for kill in self.kills if str(kill) == name})
 
     def _note_commits(self) -> None:
         if self.victim is not None:

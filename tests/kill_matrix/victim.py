@@ -9,10 +9,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from plugins.breakout.demo.stage import BotProcess
-from tests.kill_matrix.mortal import COMMITS_FILE, DEATHS_FILE, ORDERS, ORDERS_FILE
+from tests.kill_matrix.mortal import COMMITS_FILE, DEATHS_FILE, ORDERS, ORDERS_FILE, notes
 
 
 @dataclass
@@ -39,7 +38,7 @@ class Victim(BotProcess):
         self.order([])
         self.environment = {ORDERS: str(self._folder)}
 
-    def order(self, commits: Iterable[tuple[str, str, int]]) -> None:
+    def order(self, commits: Iterable[tuple[str, str, int, str]]) -> None:
         """At which commits it is to die from now on; see `Commits`."""
         new = self._folder / "new"
         new.write_text(json.dumps(list(commits)), "utf-8")
@@ -47,11 +46,11 @@ class Victim(BotProcess):
 
     def commits(self) -> list[str]:
         """The kinds of all commits so far."""
-        return [kind for (kind,) in self._notes(COMMITS_FILE)]
+        return [kind for (kind,) in notes(self._folder / COMMITS_FILE)]
 
-    def deaths(self) -> list[tuple[str, str, int]]:
-        """The commits at which it died."""
-        return [(kind, side, nth) for kind, side, nth in self._notes(DEATHS_FILE)]
+    def deaths(self) -> list[str]:
+        """The names of the orders that it obeyed."""
+        return [name for (name,) in notes(self._folder / DEATHS_FILE)]
 
     async def kill(self) -> None:
         """Kill it now; returns when it is dead."""
@@ -78,6 +77,3 @@ class Victim(BotProcess):
         self.downs.append(Down(time.time()))
         self.kills += 1
         await self.start()
-
-    def _notes(self, name: str) -> list[list[Any]]:
-        return [json.loads(line) for line in (self._folder / name).read_text("utf-8").splitlines()]
