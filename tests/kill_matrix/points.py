@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Self, TypeAlias
 
@@ -44,7 +44,7 @@ class Hurt:
     nth: int = 1
 
     def __str__(self) -> str:
-        return f"{self.kind} #{self.nth}: {self.how}"
+        return f"{self.kind}: {self.how}"
 
     @property
     def fault(self) -> Fault:
@@ -134,8 +134,11 @@ def spread(points: Iterable[Kill], at_once: int, seed: int = 0) -> list[list[Kil
     return groups
 
 
-def in_turn(points: Sequence[Hurt], at_once: int) -> list[list[Hurt]]:
-    """The faults in groups, each for one session: a kind meets at most `at_once` of them, one after another."""
+def in_turn(points: Iterable[Hurt], at_once: int) -> list[list[Hurt]]:
+    """The faults in groups, each for one session: a kind meets at most `at_once` of them, one after another.
+
+    A sync meets them from the tenth on, every tenth: the first ones have little in them.
+    """
     by_kind: dict[str, list[Hurt]] = {}
     for point in points:
         by_kind.setdefault(point.kind, []).append(point)
@@ -144,6 +147,6 @@ def in_turn(points: Sequence[Hurt], at_once: int) -> list[list[Hurt]]:
         group = []
         for kind, hurts in by_kind.items():
             now, by_kind[kind] = hurts[:at_once], hurts[at_once:]
-            group += [Hurt(hurt.kind, hurt.how, nth) for nth, hurt in enumerate(now, 1)]
+            group += [Hurt(kind, hurt.how, nth * 10 if kind == "sync" else nth) for nth, hurt in enumerate(now, 1)]
         groups.append(group)
     return groups

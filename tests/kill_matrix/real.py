@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.faults.proxy import Fault, How, Rules
-from tests.kill_matrix.points import Outcome, Point, Seen, in_turn, spread
+from tests.kill_matrix.points import Kill, Outcome, Point, Seen, in_turn, spread
 from tests.kill_matrix.session import Result, session
 
 AT_ONCE = 16
@@ -36,6 +36,8 @@ class Results:
             for line in lines
             if "outcome" in line
         ]
+        self.failures: list[list[str]] = [line["failure"] for line in lines if "failure" in line]
+        """What was wrong in each session that went wrong, also where none of its points alone was to blame."""
         self.seen = next((Seen.of(line["seen"]) for line in lines if "seen" in line), None)
 
     def add(self, outcome: Outcome) -> None:
@@ -43,14 +45,27 @@ class Results:
         self.outcomes.append(outcome)
         self._append({"outcome": asdict(outcome)})
 
+    def note_failure(self, points: Sequence[Point], result: Result) -> None:
+        """Note that a session went wrong, with what the bot said in it."""
+        log = self._file.with_suffix(f".{time.time():.0f}.log")
+        log.write_text(result.log, "utf-8")
+        self.failures.append(result.wrong)
+        self._append({"failure": result.wrong, "points": [str(point) for point in points], "log": log.name})
+
     def note_seen(self, seen: Seen) -> None:
         """Note which boundaries there are."""
         self.seen = seen
         self._append({"seen": seen.plain()})
 
     def has(self, point: Point) -> bool:
-        """Whether a point was tried, and not in vain."""
-        return any(outcome.point == str(point) for outcome in self.outcomes)
+        """Whether a point was tried."""
+        return any(outcome.point == str(point) and outcome.reached for outcome in self.outcomes) or (
+            isinstance(point, Kill) and self.missed(point)
+        )
+
+    def missed(self, point: Point) -> bool:
+        """Whether a session was to come to a point, and did not."""
+        return any(outcome.point == str(point) and not outcome.reached for outcome in self.outcomes)
 
     def _append(self, line: dict[str, object]) -> None:
         with self._file.open("a", encoding="utf-8") as file:
@@ -75,7 +90,10 @@ async def real(
         await _try(group, results, console, encrypted=encrypted)
     if time.monotonic() < until and seed:
         rate = Rules(rate=0.05, faults=[Fault(how, 1.0) for how in How], seed=seed)
-        _say(console, await session((), rules=rate, encrypted=encrypted), ())
+        at_random = await session((), rules=rate, encrypted=encrypted)
+        _say(console, at_random, ())
+        if at_random.wrong:
+            results.note_failure((), at_random)
 
 
 def groups(results: Results, seed: int = 0, only: str = "") -> list[list[Point]]:
@@ -83,16 +101,17 @@ def groups(results: Results, seed: int = 0, only: str = "") -> list[list[Point]]
     seen = results.seen
     assert seen is not None
     points = [*seen.kills(), *(seen.random_kills(seed, 40) if seed else ())]
-    points = [point for point in points if point.what in (only or point.what)]
-    kills = spread([point for point in points if not results.has(point)], AT_ONCE, seed)
-    faults = in_turn(seen.hurts(), FAULTS_AT_ONCE)
-    left = [[hurt for hurt in group if not results.has(hurt)] for group in faults]
-    hurts = [group for group, rest in zip(faults, left, strict=True) if rest]
+    kills = spread(
+        [point for point in points if point.what in (only or point.what) and not results.has(point)], AT_ONCE
+    )
+    hurts = [hurt for hurt in seen.hurts() if only in ("", "fault") and not results.has(hurt)]
+    # What is not tried again is met once in a session: those that were not reached so far are tried one at a time.
+    several = [hurt for hurt in hurts if not results.missed(hurt)]
+    faults = in_turn(several, FAULTS_AT_ONCE) + in_turn([hurt for hurt in hurts if hurt not in several], 1)
     all_: list[list[Point]] = []
-    hurts = hurts if only in ("", "fault") else []
-    while kills or hurts:
-        all_ += [list(group) for group in (kills[:3] + hurts[:1])]
-        kills, hurts = kills[3:], hurts[1:]
+    while kills or faults:
+        all_ += [list(group) for group in (kills[:3] + faults[:1])]
+        kills, faults = kills[3:], faults[1:]
     return all_
 
 
@@ -100,6 +119,8 @@ async def _try(points: Sequence[Point], results: Results, console: Console, *, e
     """One session with these points; where it goes wrong, the halves, down to the one that is to blame."""
     result = await session(points, encrypted=encrypted)
     _say(console, result, points)
+    if result.wrong:
+        results.note_failure(points, result)
     reached = [point for point, outcome in zip(points, result.outcomes, strict=True) if outcome.reached]
     if result.wrong and len(reached) > 1:
         middle = len(reached) // 2
@@ -129,10 +150,12 @@ def table(outcomes: Sequence[Outcome]) -> Table:
         ("kills at commits", [o for o in outcomes if " commit " in o.point]),
         ("faults", [o for o in outcomes if " request " not in o.point and " commit " not in o.point]),
     ):
+        reached = {outcome.point for outcome in mine if outcome.reached}
+        missed = {outcome.point for outcome in mine} - reached
         tried = [outcome for outcome in mine if outcome.reached]
         converged = [outcome for outcome in tried if not outcome.wrong]
         worst = max((outcome.seconds for outcome in converged), default=0.0)
-        row = (len(tried), len(mine) - len(tried), len(converged))
+        row = (len(tried), len(missed), len(converged))
         shown.add_row(name, *map(str, row), f"{worst:.1f}")
     return shown
 
@@ -153,6 +176,7 @@ def main(arguments: list[str]) -> int:
         real(results, console, seconds=seconds, only=options.only, seed=options.seed, encrypted=options.encrypted)
     )
     console.print(table(results.outcomes))
+    console.print(f"{len(results.failures)} sessions went wrong.")
     for outcome in results.outcomes:
         if outcome.wrong:
             console.print(f"✗ {outcome.point}", *outcome.wrong, sep="\n    ", style="red", markup=False)
