@@ -163,9 +163,11 @@ class Story:
         await self._types(command)
         for name, team in to.items():
             self.record.seats[name] = team
+        # Who goes before the bot knows of the invitation needs no word where to go: so they wait for it here.
+        for name in to:
+            await self._hears(self._people[name], former[name], f"{name}, please go to")
         await self._all(self._accepts(name, invites[name]) for name in to)
         for name in to:
-            await self._hears(self._people[name], former[name], "please go to")
             await self._is(self._people[name], former[name], "leave")
 
     async def _talk(self) -> None:
