@@ -150,12 +150,13 @@ async def session(
         timed = sum(kill.act in ("time", "end") for kill in kills)
         story = Story(there, killer.begins, settled, patience=PATIENCE, kills=timed + (1 if hurts else 0), acts=acts)
         failure = await _played(story, victim)
+        act = killer.act
         killer.begins("over")
         if failure is None:
             cost = 10.0 if hurts or rules else 0.0
             complaints += wrong_for_good(story.record, there, victim.downs, cost)
         else:
-            complaints.append(f"in {killer.act}: {failure}")
+            complaints.append(f"in {act}: {failure}")
         outcomes = [_outcome(point, killer.at.get(point), complaints, story.record) for point in points]
         log = victim.last_words(400) if complaints else ""
     return Result(outcomes, complaints, killer.seen, time.time() - since, log)
