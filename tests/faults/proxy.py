@@ -50,6 +50,7 @@ class How(StrEnum):
     LATE = "a room of a sync comes late"
 
 
+LIMITS = frozenset({How.LIMITED, How.LIMITED_BARE, How.LIMITED_HEADER})
 SYNC_ONLY = frozenset({How.GAP, How.REPEAT, How.LATE})
 
 

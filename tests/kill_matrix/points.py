@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Self, TypeAlias
 
-from tests.faults.proxy import SYNC_ONLY, Fault, How
+from tests.faults.proxy import LIMITS, SYNC_ONLY, Fault, How
 from tests.kill_matrix import story
 
 Side: TypeAlias = Literal["before", "after"]
@@ -137,8 +137,16 @@ def spread(points: Iterable[Kill], at_once: int, seed: int = 0) -> list[list[Kil
 def in_turn(points: Iterable[Hurt], at_once: int) -> list[list[Hurt]]:
     """The faults in groups, each for one session: a kind meets at most `at_once` of them, one after another.
 
-    A sync meets them from the tenth on, every tenth: the first ones have little in them.
+    Refusals for haste are on their own, since the bot is slow ever after. A sync meets faults from the tenth on, every
+    tenth: the first ones have little in them.
     """
+    points = list(points)
+    limits = [point for point in points if point.how in LIMITS]
+    others = [point for point in points if point.how not in LIMITS]
+    return _in_turn(others, at_once) + _in_turn(limits, at_once)
+
+
+def _in_turn(points: Iterable[Hurt], at_once: int) -> list[list[Hurt]]:
     by_kind: dict[str, list[Hurt]] = {}
     for point in points:
         by_kind.setdefault(point.kind, []).append(point)

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.proxy import Fault, How, Rules
+from tests.faults.proxy import LIMITS, Fault, How, Rules
 from tests.kill_matrix.points import Kill, Outcome, Point, Seen, in_turn, spread
 from tests.kill_matrix.session import Result, session
 
@@ -89,7 +89,7 @@ async def real(
             return
         await _try(group, results, console, encrypted=encrypted)
     if time.monotonic() < until and seed:
-        rate = Rules(rate=0.05, faults=[Fault(how, 1.0) for how in How], seed=seed)
+        rate = Rules(rate=0.05, faults=[Fault(how, 1.0) for how in How if how not in LIMITS], seed=seed)
         at_random = await session((), rules=rate, encrypted=encrypted)
         _say(console, at_random, ())
         if at_random.wrong:

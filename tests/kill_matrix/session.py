@@ -12,14 +12,17 @@ from pathlib import Path
 
 from plugins.breakout.demo.reader import RoomSeen
 from plugins.breakout.demo.stage import BotEnded, BotProcess, stage
-from tests.faults.proxy import Boundary, Fault, How, Proxy, Rule, Rules
+from tests.faults.proxy import LIMITS, Boundary, Fault, How, Proxy, Rule, Rules
 from tests.kill_matrix.points import Hurt, Kill, Outcome, Point, Seen
-from tests.kill_matrix.story import ACTS, NAMES, Missing, Record, Story
+from tests.kill_matrix.story import ACTS, NAMES, SHORT, Missing, Record, Story
 from tests.kill_matrix.verify import wrong, wrong_for_good
 from tests.kill_matrix.victim import Victim
 
 PATIENCE = 60.0
 """Seconds that one step may take where the bot is killed or hurt meanwhile."""
+
+PATIENCE_WITH_LIMITS = 300.0
+"""The same after a refusal for haste, which the bot takes for a server that grants a request in five seconds."""
 
 
 @dataclass
@@ -118,6 +121,8 @@ async def session(
     hurts = [point for point in points if isinstance(point, Hurt)]
     by_rule = rules or Rules([Rule(hurt.kind, hurt.fault, hurt.nth) for hurt in hurts])
     killer = _Killer(kills, by_rule, hurts)
+    limited = any(hurt.how in LIMITS for hurt in hurts)
+    patience, acts = (PATIENCE_WITH_LIMITS, SHORT) if limited else (PATIENCE, acts)
     since = time.time()
     complaints: list[str] = []
 
@@ -141,14 +146,14 @@ async def session(
             while True:
                 rooms = await there.reader.rooms()
                 differs = wrong(when, record, there, rooms)
-                if not differs or time.time() - began > PATIENCE:
+                if not differs or time.time() - began > patience:
                     complaints.extend(differs)
                     record.progress.append((time.time(), began))
                     return rooms
                 await asyncio.sleep(0.2)  # nobody is left there to tell
 
         timed = sum(kill.act in ("time", "end") for kill in kills)
-        story = Story(there, killer.begins, settled, patience=PATIENCE, kills=timed + (1 if hurts else 0), acts=acts)
+        story = Story(there, killer.begins, settled, patience=patience, kills=timed + (1 if hurts else 0), acts=acts)
         failure = await _played(story, victim)
         act = killer.act
         killer.begins("over")
