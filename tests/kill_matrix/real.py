@@ -21,7 +21,7 @@ from tests.kill_matrix.session import Result, session
 AT_ONCE = 16
 """Kills in one session."""
 
-FAULTS_AT_ONCE = 3
+FAULTS_AT_ONCE = 2
 """Faults that one kind of request meets in one session."""
 
 

@@ -21,6 +21,9 @@ from tests.kill_matrix.victim import Victim
 PATIENCE = 60.0
 """Seconds that one step may take where the bot is killed or hurt meanwhile."""
 
+PATIENCE_WITH_FAULTS = 120.0
+"""The same where requests fail one after another: the bot's pauses grow."""
+
 PATIENCE_WITH_LIMITS = 300.0
 """The same after a refusal for haste, which the bot takes for a server that grants a request in five seconds."""
 
@@ -122,7 +125,8 @@ async def session(
     by_rule = rules or Rules([Rule(hurt.kind, hurt.fault, hurt.nth) for hurt in hurts])
     killer = _Killer(kills, by_rule, hurts)
     limited = any(hurt.how in LIMITS for hurt in hurts)
-    patience, acts = (PATIENCE_WITH_LIMITS, SHORT) if limited else (PATIENCE, acts)
+    patience = PATIENCE_WITH_LIMITS if limited else PATIENCE_WITH_FAULTS if hurts or rules else PATIENCE
+    acts = SHORT if limited else acts
     since = time.time()
     complaints: list[str] = []
 
