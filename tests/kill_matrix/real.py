@@ -17,9 +17,12 @@ from rich.table import Table
 from tests.faults.proxy import LIMITS, Fault, How, Rules
 from tests.kill_matrix.points import Kill, Outcome, Point, Seen, in_turn, spread
 from tests.kill_matrix.session import Result, session
+from tests.kill_matrix.story import ACTS, SHORT
 
 AT_ONCE = 16
 """Kills in one session."""
+
+IN_A_SLICE = 6
 
 FAULTS_AT_ONCE = 2
 """Faults that one kind of request meets in one session."""
@@ -96,6 +99,15 @@ async def real(
             results.note_failure((), at_random)
 
 
+async def a_slice(results: Results, console: Console, *, seed: int = 0, encrypted: bool = False) -> None:
+    """A short session undisturbed, and once more with a few kills: about a minute and a half of the whole."""
+    undisturbed = await session((), encrypted=encrypted, acts=SHORT)
+    _say(console, undisturbed, ())
+    if not undisturbed.wrong:
+        kills = spread(undisturbed.seen.kills(), IN_A_SLICE, seed)[0]
+        await _try(kills, results, console, encrypted=encrypted, acts=SHORT)
+
+
 def groups(results: Results, seed: int = 0, only: str = "") -> list[list[Point]]:
     """What is left to try, a group for each session, kills and faults in turns."""
     seen = results.seen
@@ -115,9 +127,16 @@ def groups(results: Results, seed: int = 0, only: str = "") -> list[list[Point]]
     return all_
 
 
-async def _try(points: Sequence[Point], results: Results, console: Console, *, encrypted: bool) -> None:
+async def _try(
+    points: Sequence[Point],
+    results: Results,
+    console: Console,
+    *,
+    encrypted: bool = False,
+    acts: Sequence[str] = ACTS,
+) -> None:
     """One session with these points; where it goes wrong, the halves, down to the one that is to blame."""
-    result = await session(points, encrypted=encrypted)
+    result = await session(points, encrypted=encrypted, acts=acts)
     _say(console, result, points)
     if result.wrong:
         results.note_failure(points, result)
@@ -125,7 +144,7 @@ async def _try(points: Sequence[Point], results: Results, console: Console, *, e
     if result.wrong and len(reached) > 1:
         middle = len(reached) // 2
         for half in (reached[:middle], reached[middle:]):
-            await _try(half, results, console, encrypted=encrypted)
+            await _try(half, results, console, encrypted=encrypted, acts=acts)
         return
     for outcome in result.outcomes:
         if not result.wrong or outcome.reached:
@@ -165,16 +184,17 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, required=True, help="JSON lines; a run goes on where it ended")
     parser.add_argument("--seconds", type=float, default=3600, help="no session begins later than this")
-    parser.add_argument("--slice", action="store_true", help="about a minute of it")
+    parser.add_argument("--slice", action="store_true", help="about a minute and a half of it")
     parser.add_argument("--only", choices=("request", "commit", "fault"), default="", help="one sort of points")
     parser.add_argument("--seed", type=int, default=0, help="for random points besides; 0: none")
     parser.add_argument("--encrypted", action="store_true", help="in encrypted rooms")
     options = parser.parse_args(arguments)
     console, results = Console(soft_wrap=True), Results(options.results)
-    seconds = 1.0 if options.slice else options.seconds
-    asyncio.run(
-        real(results, console, seconds=seconds, only=options.only, seed=options.seed, encrypted=options.encrypted)
-    )
+    how = {"seed": options.seed, "encrypted": options.encrypted}
+    if options.slice:
+        asyncio.run(a_slice(results, console, **how))
+    else:
+        asyncio.run(real(results, console, seconds=options.seconds, only=options.only, **how))
     console.print(table(results.outcomes))
     console.print(f"{len(results.failures)} sessions went wrong.")
     for outcome in results.outcomes:
