@@ -27,8 +27,8 @@ from tests.kill_matrix.story import (
 )
 from tests.kill_matrix.victim import Down
 
-TWICE = (CLOSED, BACK, "Breakout rooms are ", "Welcome to")
-"""What is rightly said twice in a session that is started twice."""
+TWICE = (CLOSED, BACK, "Breakout rooms are ", "Welcome to", "close at", "closes at")
+"""What is rightly said twice in a session that is started twice, and whose end is moved by what has passed of it."""
 
 LATEST = 3.0
 """Seconds that an end may come late on a busy machine, besides the time that the bot was away."""
