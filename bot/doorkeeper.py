@@ -8,6 +8,7 @@ from typing import Protocol
 
 import structlog
 
+from bot.clock import from_ms
 from bot.config import AccessConfig
 from bot.dispatch import Running
 from bot.errors import Permanent
@@ -69,7 +70,8 @@ class Doorkeeper:
             await Inbox(transaction.connection).done(event_id)
             for plugin in self._running:
                 if handler := plugin.loaded.plugin.handlers.get(Joined):
-                    joined = Joined(invited.room, invited.inviter, transaction.now)
+                    # The moment of the membership itself: an invite that comes twice is one arrival.
+                    joined = Joined(invited.room, invited.inviter, _since(state, self._doors.me) or transaction.now)
                     await handler(plugin.state, transaction.unit_of(plugin.name), joined)
 
     async def _decline(self, event_id: EventId, invited: Invited) -> None:
@@ -80,3 +82,12 @@ class Doorkeeper:
             log.info("an invite could not be declined", room=invited.room, why=refused.errcode)
         async with self._transactions.open() as transaction:
             await Inbox(transaction.connection).done(event_id)
+
+
+def _since(state: Sequence[RawEvent], me: UserId) -> datetime | None:
+    """When we came into a room with this state."""
+    for event in state:
+        if event["type"] == "m.room.member" and event["state_key"] == me:
+            at = event.get("origin_server_ts")
+            return from_ms(at) if isinstance(at, int) else None
+    return None

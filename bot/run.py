@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from bot.app import App
 from bot.clock import Clock, SystemClock
 from bot.config import Config, read_config
-from bot.credentials import credentials, key_store
+from bot.credentials import Credentials, credentials, key_store
 from bot.errors import BotError, LoginLost, MatrixError, Temporary
 from bot.loader import load
 from bot.logs import set_up_logs
@@ -25,8 +25,10 @@ from bot.store.database import Database
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
-"""Between two tries to have the device signed."""
+"""Between two tries to log in, or to have the device signed."""
 
 
 async def run(path: Path | None) -> None:
@@ -45,8 +47,10 @@ async def run(path: Path | None) -> None:
 
 async def _serve(config: Config, database: Database, stop: asyncio.Event) -> None:
     loaded = load(config.plugins)
-    login = await credentials(config.homeserver, config.store.path)
     clock = SystemClock()
+    login = await _unless_stopped(logged_in(config, clock), stop)
+    if login is None:
+        return
     url = str(config.homeserver.url).rstrip("/")
     keys = key_store(config.store.path)
     async with NioHomeserver.connect(url, login.user_id, login.device_id, login.access_token, clock, keys) as account:
@@ -67,6 +71,13 @@ async def _serve(config: Config, database: Database, stop: asyncio.Event) -> Non
             ) from lost
 
 
+async def logged_in(config: Config, clock: Clock) -> Credentials:
+    """The login, asked for until the homeserver answers: it may start after us; `ConfigError` where it refuses."""
+    return await _until_answered(
+        lambda: credentials(config.homeserver, config.store.path), "the bot could not log in yet", clock
+    )
+
+
 async def _get_to_know(account: NioHomeserver, keys: KeyStore, config: Config, clock: Clock) -> None:
     """What may take its time beside the work: the homeserver's limits, and the identity there."""
     try:
@@ -79,19 +90,38 @@ async def _get_to_know(account: NioHomeserver, keys: KeyStore, config: Config, c
 async def _have_identity(account: NioHomeserver, keys: KeyStore, config: Config, clock: Clock) -> None:
     """Have other people's clients know this device; what an admin must do for it is logged, and holds up nothing."""
     password = config.homeserver.password.get_secret_value() if config.homeserver.password else None
+
+    async def sign() -> None:
+        await set_up(await account.signer(keys), password=password)
+
+    try:
+        await _until_answered(sign, "the device could not be signed yet", clock)
+    except BotError as error:
+        log.error("other people's apps do not know this device as the bot's own", why=str(error))  # noqa: TRY400
+
+
+async def _until_answered(call: Callable[[], Awaitable[T]], otherwise: str, clock: Clock) -> T:
+    """What `call` returns, tried again after a growing pause as long as the homeserver fails for now."""
     pause = FIRST_PAUSE
     while True:
         try:
-            await set_up(await account.signer(keys), password=password)
+            return await call()
         except Temporary as error:
-            log.warning("the device could not be signed yet", why=str(error))
-            await clock.sleep_until(clock.now() + pause)
+            log.warning(otherwise, why=str(error))
+            await clock.sleep_until(clock.now() + max(pause, error.retry_after or timedelta()))
             pause = min(2 * pause, LONGEST_PAUSE)
-        except BotError as error:
-            log.error("other people's apps do not know this device as the bot's own", why=str(error))  # noqa: TRY400
-            return
-        else:
-            return
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """What `work` returns; None where the program is to end before."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        return await working
+    working.cancel()
+    await asyncio.wait({working})
+    return None
 
 
 async def _until_stopped(app: App, stop: asyncio.Event, beside: Coroutine[Any, Any, None]) -> None:

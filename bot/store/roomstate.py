@@ -97,7 +97,14 @@ class RoomStates:
         return [RoomId(row.room) for row in rows if row.content.get("membership") == "join"]
 
     async def assume(self, room: RoomId, type_: str, key: str, content: Content, sender: str) -> None:
-        """Take a step that succeeded as seen, until sync brings something newer."""
+        """Take a step that succeeded as seen, until sync brings something newer.
+
+        Nobody is invited who is there: who has joined before the answer to the invitation came stays so.
+        """
+        if type_ == "m.room.member" and content.get("membership") == "invite":
+            there = await self.content(room, type_, key)
+            if there is not None and there.get("membership") == "join":
+                return
         row = {"room": room, "type": type_, "state_key": key, "content": dict(content), "sender": sender}
         await self.put([{**row, "at_ms": to_ms(self._now)}])
 

@@ -242,3 +242,9 @@ async def test_a_large_batch_takes_well_under_a_second(inbox: Inbox, rooms: Room
     await inbox.accept(BATCH, [message(n, sender=user) for n, user in enumerate(people)], NOW)
     assert time.process_time() - before < 1
     assert len(await rooms.members(ROOM)) == 5000
+
+
+async def test_who_joined_before_the_answer_to_the_invitation_came_stays_joined(rooms: RoomStates) -> None:
+    await rooms.assume(ROOM, "m.room.member", BOB, {"membership": "join"}, BOB)
+    await rooms.assume(ROOM, "m.room.member", BOB, {"membership": "invite"}, ANN)
+    assert await rooms.content(ROOM, "m.room.member", BOB) == {"membership": "join"}

@@ -9,11 +9,12 @@ import secrets
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import NoReturn
 
 import aiohttp
@@ -61,6 +62,11 @@ class BotEnded(Exception):
 class BotProcess:
     """The bot as its admin runs it: `python -m bot run`, with a log file and a handle of its own."""
 
+    program: Sequence[str] = ("-m", "bot")
+    """What Python is to run."""
+    environment: Mapping[str, str] = MappingProxyType({})
+    """What the process finds in its environment besides ours."""
+
     def __init__(self, config: Path, log: Path) -> None:
         self.kills = 0
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -72,9 +78,10 @@ class BotProcess:
     async def start(self) -> None:
         """Start the process; it is ready when it answers, and not before."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+        command = (sys.executable, *self.program, "run", "--config", str(self._config))
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "bot", "run", "--config", str(self._config), stdout=log, stderr=log, env=kept
+                *command, stdout=log, stderr=log, env={**kept, **self.environment}
             )
         self._watch = asyncio.create_task(self._until_it_ends(self._process))
 
@@ -136,15 +143,25 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(*, encrypted: bool = False) -> AsyncIterator[Stage]:
-    """A homeserver in a temporary folder, everybody registered, the bot started; all of it ends with the block."""
+async def stage(
+    *,
+    encrypted: bool = False,
+    names: Sequence[str] = (*MODERATORS, *PARTICIPANTS),
+    front: Callable[[str], AbstractAsyncContextManager[str]] = nullcontext,
+    process: Callable[[Path, Path], BotProcess] = BotProcess,
+) -> AsyncIterator[Stage]:
+    """A homeserver in a temporary folder, everybody registered, the bot started; all of it ends with the block.
+
+    `front` puts something before the homeserver and tells the address at which the bot finds it then; `process`
+    makes what runs the bot, of its configuration and its log.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="breakout-demo-", ignore_cleanup_errors=True)))
         homeserver = await stack.enter_async_context(Homeserver(folder=folder / "homeserver"))
         session = await stack.enter_async_context(open_session())
         people: dict[str, RawUser] = {}
         passwords: dict[str, str] = {}
-        for name in (*MODERATORS, *PARTICIPANTS):
+        for name in names:
             password = passwords[name] = secrets.token_hex(3)
             account = await homeserver.account(name.lower(), password, name)
             people[name] = (
@@ -159,8 +176,9 @@ async def stage(*, encrypted: bool = False) -> AsyncIterator[Stage]:
         password = secrets.token_hex(16)
         bot_id = (await homeserver.account("breakout", password, BOT)).user_id
         config = folder / "bot.yaml"
-        config.write_text(json.dumps(_config(homeserver.url, bot_id, password, folder / "data"), indent=1))
-        bot = BotProcess(config, folder / "bot.log")
+        url = await stack.enter_async_context(front(homeserver.url))
+        config.write_text(json.dumps(_config(url, bot_id, password, folder / "data"), indent=1))
+        bot = process(config, folder / "bot.log")
         await bot.start()
         stack.push_async_callback(bot.stop)
         yield Stage(homeserver, bot, bot_id, people, passwords, reader, encrypted)

@@ -11,8 +11,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TypeAlias
 
-from tests.kill_matrix.boundaries import BLOWS, Boundary, Fate, Point
-from tests.kill_matrix.story import ACTS, REST, World
+from tests.kill_matrix.simulated.boundaries import BLOWS, Boundary, Fate, Point
+from tests.kill_matrix.simulated.story import ACTS, REST, World
 
 Places: TypeAlias = Mapping[str, Mapping[str, str]]
 """Who is what in which room, by the rooms' names; rooms without the bot left out."""

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from tests.kill_matrix.boundaries import Blow, Fate, Kind, Point
-from tests.kill_matrix.inline import without_threads
-from tests.kill_matrix.simulated import Outcome, dealt, differences, played, points
+from tests.kill_matrix.simulated.boundaries import Blow, Fate, Kind, Point
+from tests.kill_matrix.simulated.inline import without_threads
+from tests.kill_matrix.simulated.session import Outcome, dealt, differences, played, points
 
 SESSIONS = 4
 

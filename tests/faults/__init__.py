@@ -1,0 +1,1 @@
+"""What goes wrong between the bot and a homeserver, done on purpose."""

@@ -1,0 +1,1 @@
+"""On the fake homeserver: every boundary of a session, and every way to be hit there."""
