@@ -197,7 +197,7 @@ class Limiter:
         if self._bucket is None:
             return Pace(self._seconds)
         now = self._clock.now()
-        left = max(0.0, self._bucket.filled(now).left - KEPT_FOR_ANSWERS)
+        left = self._bucket.filled(now).left - KEPT_FOR_ANSWERS
         pace = Pace(self._seconds, self._bucket.per_second, left)
         if self._new_rooms_refused or self._bucket.per_second == STOCK:
             rooms = self._new_rooms.filled(now)

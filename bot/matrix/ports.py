@@ -141,7 +141,7 @@ class Pace:
     """Measured mean time of one request."""
     per_second: float | None = None
     burst_left: float | None = None
-    """How many requests may go at once now, besides what is kept for answers."""
+    """How many requests may go at once now, besides what is kept for answers; below zero while that is lacking."""
     rooms_per_second: float | None = None
     rooms_left: float | None = None
     """How many rooms may be made at once now."""

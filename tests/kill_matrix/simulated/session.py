@@ -27,7 +27,7 @@ _MAY_BE = (
 _VARIES = (
     (re.compile(r"You have [^.]*? from when everybody is invited\.|The room closes at \S+( UTC)?\."), "UNTIL"),
     (re.compile(r"^- (\d+\. [^:]+): .*$", re.MULTILINE), r"- \1: PEOPLE"),  # the board
-    (re.compile(r"\s*^- [^:\n]+: https?://\S+$", re.MULTILINE), ""),  # links of the rooms that are there already
+    (re.compile(r"\s*^- [^:\n]+(: https?://\S+)?$", re.MULTILINE), ""),  # links of the rooms that are there already
     (re.compile(r"https?://\S+"), "LINK"),
     (re.compile(r"\d{1,2}:\d\d( UTC)?"), "TIME"),
     (re.compile(r"(\d+ (hour|minute|second)s?( and | )?)+"), "DURATION "),

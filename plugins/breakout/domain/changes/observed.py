@@ -136,9 +136,7 @@ def _came(session: Session, room: Room, user: str, now: datetime, capacity: int 
     if seat and seat.room == room.number:
         joined = replace(seat, presence=Presence.JOINED, problem="")
         session = replace(session.with_seats(joined), passed=session.passed - {user})
-        welcomed, since = room.welcomed_at, seat.invited_at
-        late = seat.presence is Presence.INVITED and welcomed is not None and since is not None and since > welcomed
-        return Change(session, None, _own_welcome(session, seat) if late else ())
+        return Change(session, None, _own_welcome(session, seat) if _is_late(seat, room.welcomed_at) else ())
     if session.mode is not Mode.CHOOSE or not is_running(session) or room.removed:
         return Change(session, None)
     if capacity is not None and room.number not in (free := rooms_with_space(session, capacity)):
@@ -148,6 +146,14 @@ def _came(session: Session, room: Room, user: str, now: datetime, capacity: int 
     seat = replace(seat, presence=Presence.JOINED, invite_count=max(1, seat.invite_count))
     session = replace(session.with_seats(seat), passed=session.passed - {user}, waiting=session.waiting - {user})
     return Change(session, None, _own_welcome(session, seat))
+
+
+def _is_late(seat: Seat, welcomed: datetime | None) -> bool:
+    """Whether the room was welcomed before the person was invited; `ASSIGNED`: the answer to the invite was lost."""
+    if welcomed is None:
+        return False
+    invited = seat.presence is Presence.INVITED and seat.invited_at is not None and seat.invited_at > welcomed
+    return invited or seat.presence is Presence.ASSIGNED
 
 
 def _own_welcome(session: Session, seat: Seat) -> tuple[Notice, ...]:
