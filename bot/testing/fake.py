@@ -80,6 +80,8 @@ class FakeServer:
         self.rooms: dict[RoomId, FakeRoom] = {}
         self.stream: list[tuple[RoomId, dict[str, Any]]] = []
         self.names: dict[str, str] = {}
+        self.blocking: set[str] = set()
+        """Who refuses every invite."""
         self.news = asyncio.Event()
         self._numbers = count(1)
         self._sent: dict[tuple[str, str, str], EventId] = {}
@@ -147,6 +149,8 @@ class FakeServer:
             raise Permanent(403, "M_BAD_STATE", "Cannot invite user who was banned")
         if not room.power.can(by, "invite"):
             raise Permanent(403, "M_FORBIDDEN", "You cannot invite.")
+        if user in self.blocking:
+            raise Permanent(403, "M_INVITE_BLOCKED", "User is not accepting invites.")
         self._member(room, by, user, "invite", reason)
 
     def join(self, user: UserId, room_id: str) -> None:

@@ -157,6 +157,22 @@ async def test_a_twin_by_a_call_that_seemed_to_fail_is_closed() -> None:
         assert red.invited == {"bob", "cleo"}
 
 
+async def test_rooms_with_people_who_refuse_invites_are_made_once_and_the_rest_is_invited() -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        talk.server.blocking = {user_id("bob"), user_id("eve")}
+        await room.says("@ann", "!breakout start")
+        await patience(talk)
+        for name, there, refusing in (("Red", "cleo", "Bob"), ("Green", "dan", "Eve")):
+            used = [made for made in talk.rooms_named(f"{name} ·") if talk.homeserver.me in made.raw.joined]
+            assert [made.invited for made in used] == [{there}]
+            assert not any(made.invited for made in talk.rooms_named(f"{name} ·") if made not in used)
+            told = [said for said in room.said if f"{refusing} could not be invited to {name}" in said]
+            assert len(told) == 1
+            assert "not accepting invites" in told[0]
+            assert used[0].id in told[0]
+
+
 async def test_a_marker_that_others_put_somewhere_means_nothing() -> None:
     async with conversation() as talk:
         room = await under_way(talk)
