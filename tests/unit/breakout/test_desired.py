@@ -158,6 +158,7 @@ def test_a_start_takes_the_server_s_time_or_as_long_as_its_limits_make_it() -> N
     assert requests_to_start(big) == (20, 0)
     assert 5 < seconds_to_start(big, Pace(0.028)) < 10
     assert seconds_to_start(big, Pace(0.028, 0.2, 8)) == (20 + 1 - 8) / 0.2
+    assert seconds_to_start(big, Pace(0.028, 0.2, -2), before=3) == (20 + 1 + 3 + 2) / 0.2
     assert seconds_to_start(big, Pace(0.028, 0.2, 8, 0.016, 9)) == (20 - 9) / 0.016
 
 
