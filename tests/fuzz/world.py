@@ -16,7 +16,6 @@ from typing import Any
 
 import structlog
 
-from bot.clock import to_ms
 from bot.config import AccessConfig
 from bot.matrix.batch import batch_of
 from bot.matrix.events import RoomDelta, SyncBatch
@@ -140,10 +139,6 @@ class World:
         async with self.talk.app._database.read() as connection:
             sessions, main = Sessions(connection), self.places["main"].id
             return await sessions.get(main), await sessions.desk(main)
-
-    def now_ms(self) -> int:
-        """What an honest server would put on an event."""
-        return to_ms(self.talk.clock.now())
 
 
 @dataclass(frozen=True)
