@@ -97,7 +97,7 @@ def _done(world: World, act: Act, mark: str) -> bool:
     return False
 
 
-def _do(world: World, act: Act, mark: str) -> bool:  # noqa: C901, PLR0911, PLR0912 - one flat list of acts
+def _do(world: World, act: Act, mark: str) -> bool:  # noqa: C901, PLR0912 - one flat list of acts
     server = world.talk.server
     if isinstance(act, Waits):
         world.talk.clock.advance(timedelta(seconds=act.seconds))

@@ -24,18 +24,72 @@ PLACES = ("main", "desk", "red", "green", "own")
 # --- JSON
 
 _ODD = (
-    *("", " ", "\n", "\x00", "\ud800", "\udfff\ud800", "@room", "@ann:test", "@breakout:test", "!room1:test", "$event1"),
-    *("m.replace", "m.thread", "m.annotation", "join", "leave", "ban", "100", "-1", "nan", "\u202e\u2066", "\ufeff", "̷" * 40),
+    *(
+        "",
+        " ",
+        "\n",
+        "\x00",
+        "\ud800",
+        "\udfff\ud800",
+        "@room",
+        "@ann:test",
+        "@breakout:test",
+        "!room1:test",
+        "$event1",
+    ),
+    *(
+        "m.replace",
+        "m.thread",
+        "m.annotation",
+        "join",
+        "leave",
+        "ban",
+        "100",
+        "-1",
+        "nan",
+        "\u202e\u2066",
+        "\ufeff",
+        "̷" * 40,
+    ),
     *("<b>", "</p>", "'\"`{}%s%n", "{command}", "a" * 300, "é" * 5000, "x " * 5000, "https://matrix.to/#/@ann:test"),
 )
 _NUMBERS = st.sampled_from(
-    (0, -1, 1, 50, 100, 2**31, 2**53, -(2**53), 2**63, 2**64, 10**30, -(10**300), 1.5, 1e308, float("nan"), float("inf"))
+    (
+        0,
+        -1,
+        1,
+        50,
+        100,
+        2**31,
+        2**53,
+        -(2**53),
+        2**63,
+        2**64,
+        10**30,
+        -(10**300),
+        1.5,
+        1e308,
+        float("nan"),
+        float("inf"),
+    )
 )
 TEXTS = st.sampled_from(_ODD) | st.text(st.characters(), max_size=30)
 _SCALARS = st.none() | st.booleans() | _NUMBERS | TEXTS
 _KEYS = st.sampled_from(
     (
-        *("body", "msgtype", "event_id", "rel_type", "key", "users", "users_default", "events", "user_ids", "room", "main"),
+        *(
+            "body",
+            "msgtype",
+            "event_id",
+            "rel_type",
+            "key",
+            "users",
+            "users_default",
+            "events",
+            "user_ids",
+            "room",
+            "main",
+        ),
         *("session", "membership", "displayname", "m.in_reply_to", "m.relates_to", "m.new_content", "m.mentions"),
     )
 )
@@ -86,18 +140,112 @@ _LINES = tuple(
         )
     )
 )
-_NAMES = ("@ann", "@bob", "@cleo:test", "Dan", "eve", "@gone", "@nobody", "Red", "Green", "all", "room 2", "#1", "\u202eBob")
+_NAMES = (
+    "@ann",
+    "@bob",
+    "@cleo:test",
+    "Dan",
+    "eve",
+    "@gone",
+    "@nobody",
+    "Red",
+    "Green",
+    "all",
+    "room 2",
+    "#1",
+    "\u202eBob",
+)
 _WORDS = st.sampled_from(
     (
-        *("to", "now", "confirm", "cancel", "off", "all", "next", "choose", "manual", "here", "everyone", "max", "max 0", ":"),
-        *(",", "-", "--", "“", "”", "'", '"', "0", "-1", "4", "101", "1e9", "٣", "²", "½", "9" * 40, "1:30", "24h", "99999999h"),
-        *("1h30m", "0s", "@room", "<b>", "&lt;", "%s", "{}", "\x00", "\u202e", "\ud800", "́" * 9, "to " * 400, "@bob " * 200),
-        *("Red:", "Red: @bob", "\n", "\nGreen: @ann", "\n\n", "> quoted", "groups of 4", "4 people each", "help", "!help", "!!"),
+        *(
+            "to",
+            "now",
+            "confirm",
+            "cancel",
+            "off",
+            "all",
+            "next",
+            "choose",
+            "manual",
+            "here",
+            "everyone",
+            "max",
+            "max 0",
+            ":",
+        ),
+        *(
+            ",",
+            "-",
+            "--",
+            "“",
+            "”",
+            "'",
+            '"',
+            "0",
+            "-1",
+            "4",
+            "101",
+            "1e9",
+            "٣",
+            "²",
+            "½",
+            "9" * 40,
+            "1:30",
+            "24h",
+            "99999999h",
+        ),
+        *(
+            "1h30m",
+            "0s",
+            "@room",
+            "<b>",
+            "&lt;",
+            "%s",
+            "{}",
+            "\x00",
+            "\u202e",
+            "\ud800",
+            "́" * 9,
+            "to " * 400,
+            "@bob " * 200,
+        ),
+        *(
+            "Red:",
+            "Red: @bob",
+            "\n",
+            "\nGreen: @ann",
+            "\n\n",
+            "> quoted",
+            "groups of 4",
+            "4 people each",
+            "help",
+            "!help",
+            "!!",
+        ),
     )
 ) | st.text(max_size=12)
 _TRADES = (
-    *((" ", "\u00a0"), (" ", "\n"), (" ", "  "), (" ", "\u200b "), (" ", ""), ("!", "! "), ("!", "！"), ("!", ""), ("-", "—")),
-    *(("@", ""), ("@", "@@"), ("a", "а"), ("e", "é"), ("o", "O"), ("breakout", "bo"), ("breakout", "Breakout:"), ("2", "２")),
+    *(
+        (" ", "\u00a0"),
+        (" ", "\n"),
+        (" ", "  "),
+        (" ", "\u200b "),
+        (" ", ""),
+        ("!", "! "),
+        ("!", "！"),
+        ("!", ""),
+        ("-", "—"),
+    ),
+    *(
+        ("@", ""),
+        ("@", "@@"),
+        ("a", "а"),
+        ("e", "é"),
+        ("o", "O"),
+        ("breakout", "bo"),
+        ("breakout", "Breakout:"),
+        ("2", "２"),
+    ),
 )
 
 
@@ -128,11 +276,36 @@ def lines(draw: st.DrawFn) -> str:
 
 _PERSON = re.compile(r"@(\w+)(?::test)?")
 _WRAPPINGS = (
-    *("{}", "<p>{}</p>", "<div><b>{}</b></div>", "<ul><li>{}</li><li>{}</li></ul>", "<mx-reply><blockquote>x</blockquote></mx-reply>{}"),
-    *("<pre><code>{}</code></pre>", "<a href='https://matrix.to/#/@bob:test'>{}</a>", "<table><tr><td>{}", "</p>{}<", "<b>" * 3000 + "{}"),
-    *("<span data-mx-spoiler>{}</span>", "<!-- {} -->", "{}<br/>{}", "<script>{}</script>", "&#0;{}&#xD800;", "<blockquote>" * 200 + "{}"),
+    *(
+        "{}",
+        "<p>{}</p>",
+        "<div><b>{}</b></div>",
+        "<ul><li>{}</li><li>{}</li></ul>",
+        "<mx-reply><blockquote>x</blockquote></mx-reply>{}",
+    ),
+    *(
+        "<pre><code>{}</code></pre>",
+        "<a href='https://matrix.to/#/@bob:test'>{}</a>",
+        "<table><tr><td>{}",
+        "</p>{}<",
+        "<b>" * 3000 + "{}",
+    ),
+    *(
+        "<span data-mx-spoiler>{}</span>",
+        "<!-- {} -->",
+        "{}<br/>{}",
+        "<script>{}</script>",
+        "&#0;{}&#xD800;",
+        "<blockquote>" * 200 + "{}",
+    ),
 )
-_PILLS = ("https://matrix.to/#/{}", "matrix:u/{}", "https://matrix.to/#/{}/$x?via=a", "javascript:{}", "https://matrix.to/#/!room1:test?{}")
+_PILLS = (
+    "https://matrix.to/#/{}",
+    "matrix:u/{}",
+    "https://matrix.to/#/{}/$x?via=a",
+    "javascript:{}",
+    "https://matrix.to/#/!room1:test?{}",
+)
 
 
 @st.composite
@@ -215,7 +388,10 @@ STATE: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "m.call.member": mixed({"application": WRONG}),
 }
 _PROFILES = mixed(
-    {"membership": st.just("join"), "displayname": st.sampled_from(("Ann", "all", "Red", "Bob\n\u202e", "N" * 30_000)) | TEXTS},
+    {
+        "membership": st.just("join"),
+        "displayname": st.sampled_from(("Ann", "all", "Red", "Bob\n\u202e", "N" * 30_000)) | TEXTS,
+    },
     more=("avatar_url", "reason", "third_party_invite", "join_authorised_via_users_server"),
 )
 
@@ -308,10 +484,12 @@ class Waits:
 Act = Sends | Sets | Calls | Redacts | Taps | Goes | Repeats | Forges | Waits
 
 _WHO, _WHERE, _WHICH = st.sampled_from(PEOPLE), st.sampled_from(PLACES), st.integers(0, 200)
+_MAY_SET = st.sampled_from((("mallory", "own"), ("mallory", "own"), ("ann", "main"), ("ann", "red"), ("gone", "main")))
 _FORGED = mixed(
     {
         "event_id": st.integers(0, 10**9).map("$forged{}".format) | _EVENT_IDS,
-        "type": st.sampled_from(("m.room.message", "m.reaction", "m.room.redaction", "m.room.encrypted", "m.sticker")) | TEXTS,
+        "type": st.sampled_from(("m.room.message", "m.reaction", "m.room.redaction", "m.room.encrypted", "m.sticker"))
+        | TEXTS,
         "sender": st.just("@eve:evil.test") | TEXTS.map("@e{}:evil.test".format),
         "origin_server_ts": _NUMBERS,
         "content": messages() | REACTIONS | WRONG,
@@ -324,9 +502,13 @@ ACTS: st.SearchStrategy[Act] = st.one_of(
     st.builds(Sends, _WHO, _WHERE, st.just("m.room.message"), messages()),
     st.builds(Sends, _WHO, _WHERE, st.just("m.room.message"), messages()),
     st.builds(Sends, _WHO, _WHERE, st.just("m.reaction"), REACTIONS),
-    st.builds(Sends, _WHO, _WHERE, st.sampled_from(("m.room.redaction", "m.sticker", "org.x")), st.dictionaries(TEXTS, WRONG)),
+    st.builds(
+        Sends, _WHO, _WHERE, st.sampled_from(("m.room.redaction", "m.sticker", "org.x")), st.dictionaries(TEXTS, WRONG)
+    ),
     st.sampled_from(sorted(STATE)).flatmap(
-        lambda type_: st.builds(Sets, _WHO, _WHERE, st.just(type_), st.just("") | TEXTS, STATE[type_])
+        lambda type_: st.builds(
+            lambda at, key, content: Sets(*at, type_, key, content), _MAY_SET, st.just("") | TEXTS, STATE[type_]
+        )
     ),
     st.builds(Calls, _WHO, _WHERE, _PROFILES),
     st.builds(Redacts, _WHO, _WHERE, _WHICH),

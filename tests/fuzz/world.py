@@ -1,4 +1,4 @@
-"""A class in each phase of its life, as a snapshot that is thawed for each attempt, on a server that passes on any JSON."""
+"""A class in each phase of its life, thawed from a snapshot for each attempt, on a server that passes on any JSON."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import structlog
 from bot.config import AccessConfig
 from bot.matrix.batch import batch_of
 from bot.matrix.events import RoomDelta, SyncBatch
-from bot.matrix.http import _parsed
 from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Urgency
+from bot.matrix.received import received
 from bot.testing.clock import FakeClock
 from bot.testing.fake import FakeHomeserver, FakeServer
 from bot.testing.harness import Room, Talk, life, user_id
@@ -69,7 +69,7 @@ class HostileHomeserver(FakeHomeserver):
                 "leave": {room: _body(delta) for room, delta in batch.left.items()},
             },
         }
-        return batch_of(_parsed(json.dumps(answer).encode()), batch.server_time)
+        return batch_of(received(json.dumps(answer).encode()), batch.server_time)
 
     async def send(
         self, room: RoomId, type_: str, content: Mapping[str, Any], key: str, *, urgency: Urgency = Urgency.MESSAGE
@@ -160,7 +160,8 @@ async def _played(talk: Talk, phase: str) -> dict[str, Room]:
     own = Room(talk, talk.user("mallory").create_room("Mine"))
     talk.user("mallory").invite(own.id, talk.homeserver.me)
     await talk.joins(main, "mallory")
-    await talk.settled()
+    for person in ("ann", "gone", "bob", "out", "irc_zoe"):
+        await talk.joins(own, person)
     places = {"main": main, "own": own}
     if phase != "none":
         await main.says("@ann", "!breakout setup manual\nRed: @bob @cleo\nGreen: @dan @eve")
@@ -180,6 +181,7 @@ async def _played(talk: Talk, phase: str) -> dict[str, Room]:
             talk.user(person).join(places["red"].id)
         await talk.settled()
         await talk.passes(120)
+        await places["red"].says("@bob", "!help we are stuck")
     if phase == "closing":
         await main.says("@ann", "!breakout end 2m")
     if phase in ("ended", "delete asked"):
