@@ -15,7 +15,7 @@ from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.model import Phase
 
 PEOPLE = ("ann", "bob", "cleo", "dan", "eve", "gone", "mallory", "out")
-"""A moderator, four participants, a demoted moderator, who has a room of their own, and who is only in a breakout room."""
+"""A moderator, four participants, a former moderator, the owner of `own`, and somebody only in a breakout room."""
 
 PLACES = ("main", "desk", "red", "green", "own")
 """The rooms of the class, and the one that belongs to Mallory."""
@@ -507,7 +507,7 @@ ACTS: st.SearchStrategy[Act] = st.one_of(
     ),
     st.sampled_from(sorted(STATE)).flatmap(
         lambda type_: st.builds(
-            lambda at, key, content: Sets(*at, type_, key, content), _MAY_SET, st.just("") | TEXTS, STATE[type_]
+            lambda at, key, content: Sets(at[0], at[1], type_, key, content), _MAY_SET, st.just("") | TEXTS, STATE[type_]
         )
     ),
     st.builds(Calls, _WHO, _WHERE, _PROFILES),

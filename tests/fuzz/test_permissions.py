@@ -10,14 +10,13 @@ import pytest
 
 from bot.errors import Permanent
 from bot.matrix.ids import RoomId
-from plugins.breakout.domain.model import Session
-from plugins.breakout.store import Desk
 from tests.fuzz.world import PHASES, World, said_since, thawed
 
 # What follows is written from the product's description, not from the code. A cell says what becomes of a command:
 DONE = "✓"
 REASONS = {
     "only": "Only a moderator can use",
+    "mode": "That does not work here, where",
     "place": "does not work here",
     "none": "No breakout rooms are set up here",
     "shut": "No breakout rooms are open now",
@@ -26,8 +25,7 @@ REASONS = {
     "already": "running already",
     "calm": "Nothing is closing",
     "asked": "Nothing waits",
-    "mode": "That does not work here, where",
-    "seat": "no seat",
+    "seat": "has no seat. Give one",
 }
 
 MODERATORS = """
@@ -45,13 +43,13 @@ rename Green to Blue    | none | ✓      | ✓       | closing | ✓     | ✓
 task all Read page 12   | none | ✓      | ✓       | closing | ✓     | ✓
 status                  | none | ✓      | ✓       | ✓       | ✓     | ✓
 start 20m               | none | ✓      | already | already | ✓     | ✓
-start confirm           | none | asked  | asked   | asked   | asked | asked
+start confirm           | asked | asked  | asked   | asked   | asked | asked
 timer 15m               | none | shut   | ✓       | closing | shut  | shut
 extend 5m               | none | shut   | ✓       | ✓       | shut  | shut
 end 2m                  | none | shut   | ✓       | ✓       | shut  | shut
 end cancel              | none | shut   | calm    | ✓       | shut  | shut
 delete                  | none | ✓      | ✓       | ✓       | ✓     | ✓
-delete confirm          | none | asked  | asked   | asked   | asked | ✓
+delete confirm          | asked | asked  | asked   | asked   | asked | ✓
 broadcast Hello         | none | shut   | ✓       | ✓       | shut  | shut
 tell Red Hello          | none | shut   | ✓       | ✓       | shut  | shut
 visit Red               | none | shut   | ✓       | ✓       | shut  | shut
@@ -70,9 +68,18 @@ pass                    | none | ✓      | ✓       | closing | ✓     | ✓
 """
 """What everybody may type in the main room."""
 
+SEATLESS = """
+                        | none | set up | running | closing | ended | delete asked
+choose 1                | none | mode   | mode    | closing | mode  | mode
+me                      | ✓    | ✓      | ✓       | ✓       | ✓     | ✓
+rejoin                  | none | seat   | seat    | closing | seat  | seat
+pass                    | none | ✓      | ✓       | closing | ✓     | ✓
+"""
+"""The same, typed by a moderator, who takes part in no round."""
+
 IN_A_ROOM = """
                         | none | set up | running | closing | ended | delete asked
-!back                   | none | shut   | ✓       | ✓       | shut  | shut
+!back                   | none | ✓      | ✓       | ✓       | ✓     | ✓
 !time                   | none | shut   | ✓       | ✓       | ✓     | ✓
 !commands               | ✓    | ✓      | ✓       | ✓       | ✓     | ✓
 """
@@ -93,27 +100,31 @@ help                    | ✓    | ✓      | ✓       | ✓       | ✓     | 
 
 ROLES = """
 who         | where | MODERATORS | IN_MAIN | IN_A_ROOM | CALLS | ANYWHERE
-ann         | main  | phase      | phase   | place     | ✓     | phase
+ann         | main  | phase      | seatless | place    | ✓     | phase
 ann         | desk  | phase      | place   | place     | ✓     | phase
 ann         | red   | phase      | place   | phase     | ✓     | phase
-ann         | own   | only       | none    | place     | ✓     | phase
+ann         | own   | only       | no room | place     | ✓     | phase
 bob         | main  | only       | phase   | place     | ✓     | phase
 bob         | red   | only       | place   | phase     | phase | phase
-bob         | own   | only       | none    | place     | ✓     | phase
+bob         | own   | only       | no room | place     | ✓     | phase
 out         | red   | only       | place   | phase     | phase | phase
-out         | own   | only       | none    | place     | ✓     | phase
+out         | own   | only       | no room | place     | ✓     | phase
 gone        | main  | only       | phase   | place     | ✓     | phase
-gone        | own   | only       | none    | place     | ✓     | phase
+gone        | own   | only       | no room | place     | ✓     | phase
 irc_zoe     | main  | silence    | silence | silence   | silence | silence
 irc_zoe     | red   | silence    | silence | silence   | silence | silence
 irc_zoe     | own   | silence    | silence | silence   | silence | silence
 """
 """Ann moderates, Bob takes part, Out is only in the room Red, Gone was a moderator, Zoe is a bridge's.
 
-`phase`: as the tables above say; `own` is somebody else's room, where there is no session.
+`phase`: as the tables above say; `own` is somebody else's room, where nothing is set up (`no room`).
 """
 
 KINDS = {"MODERATORS": MODERATORS, "IN_MAIN": IN_MAIN, "IN_A_ROOM": IN_A_ROOM, "CALLS": CALLS, "ANYWHERE": ANYWHERE}
+
+
+FULLY = ("running",)
+"""In other phases, what is carried out is tried in the main room only, since each such command needs a new class."""
 
 
 def rows(table: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -128,12 +139,11 @@ def cells(phase: str) -> Iterator[tuple[str, str, str, str]]:
     for who, rules in rows(ROLES):
         place = rules.pop("where")
         for kind, rule in rules.items():
-            for typed, by_phase in rows(KINDS[kind]):
+            table = SEATLESS if rule == "seatless" else KINDS[kind]
+            for typed, by_phase in rows(table):
                 line = typed if typed.startswith("!") else f"!breakout {typed}".strip()
-                yield who, place, line, by_phase[phase] if rule == "phase" else rule
-
-
-Traces = tuple[tuple[Session | None, Desk | None], int]
+                expected = {"phase": by_phase[phase], "seatless": by_phase[phase], "no room": by_phase["none"]}
+                yield who, place, line, expected.get(rule, rule)
 
 
 class Attempts:
@@ -161,7 +171,8 @@ class Attempts:
         said = [event for _, event in said_since(world, positions)]
         did = [call for call in world.homeserver.calls[calls:] if call[0] != "event"]
         changed = await world.kept() != kept or any(call[0] != "send" for call in did)
-        if changed or len(did) > 1:
+        is_answer = len(said) == 1 and "m.relates_to" in said[0]["content"]
+        if changed or (did and not is_answer):
             await self._stack.aclose()
             self._world = None
         if not did and not changed:
@@ -187,6 +198,8 @@ def test_each_command_does_what_the_table_says_or_is_refused_and_changes_nothing
         async with AsyncExitStack() as stack:
             attempts = Attempts(phase, stack)
             for who, place, line, expected in cells(phase):
+                if expected == DONE and place in ("desk", "red") and phase not in FULLY:
+                    continue
                 found = await attempts.type(who, place, line)
                 if found not in (expected, None):
                     wrong.append(f"{who} in {place}, {phase}: {line} → {found}, and not {expected}")
