@@ -507,7 +507,10 @@ ACTS: st.SearchStrategy[Act] = st.one_of(
     ),
     st.sampled_from(sorted(STATE)).flatmap(
         lambda type_: st.builds(
-            lambda at, key, content: Sets(at[0], at[1], type_, key, content), _MAY_SET, st.just("") | TEXTS, STATE[type_]
+            lambda at, key, content: Sets(at[0], at[1], type_, key, content),
+            _MAY_SET,
+            st.just("") | TEXTS,
+            STATE[type_],
         )
     ),
     st.builds(Calls, _WHO, _WHERE, _PROFILES),
