@@ -256,12 +256,14 @@ class Dispatcher:
 
     async def _redaction(self, transaction: Transaction, redaction: Redaction) -> None:
         gone = await Inbox(transaction.connection).event(redaction.target)
+        if isinstance(gone, Event) and gone.room != redaction.room:
+            return  # people may redact in a room of their own what they like: it takes nothing away elsewhere
         if isinstance(gone, Reaction):
             owned = await key_of(transaction.connection, gone.target)
             if owned and (plugin := self._running.get(owned[0])):
                 await self._tell(transaction, plugin, ReactionRemoved(gone, owned[1], redaction.sender))
             return
-        for owner, key in await copies_of(transaction.connection, redaction.target):
+        for owner, key in await copies_of(transaction.connection, (redaction.room, redaction.target)):
             await transaction.unit_of(owner).outbox.withdraw(key)
 
 

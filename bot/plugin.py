@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +28,9 @@ S = TypeVar("S")
 
 Rest = Annotated[str, "the rest of the line"]
 """An argument that takes the remaining words of the line, as typed."""
+
+Original: TypeAlias = tuple[RoomId, EventId]
+"""A message of somebody and its room: ids alone can be named in other rooms too."""
 
 
 class PluginConfig(BaseModel):
@@ -85,7 +88,7 @@ class Outbox(Protocol):
         thread: EventId | None = None,
         group: str = "",
         wake: str = "",
-        origin: EventId | None = None,
+        origin: Original | None = None,
         not_before: datetime | None = None,
         held: bool = False,
     ) -> None:
@@ -108,7 +111,7 @@ class Outbox(Protocol):
         *,
         group: str = "",
         wake: str = "",
-        origin: EventId,
+        origin: Original,
     ) -> None:
         """Send a copy of an event's own content (an image, a file, a poll); mentions are emptied by the caller."""
         ...

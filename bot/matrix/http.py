@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import aiohttp
 from nio.client.async_client import AsyncClient, AsyncClientConfig
 
 from bot.errors import Interactive, LoginLost, MatrixError, Permanent, RateLimited, Temporary
+from bot.matrix.received import received
 
 USUAL_TIMEOUT = 30.0
 """Seconds for a request that neither makes a room nor waits for news."""
@@ -32,7 +32,6 @@ _LOST_LOGIN = frozenset({"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVAT
 _PERMANENT_WITHOUT_ERRCODE = frozenset({405, 413, 414})
 """Every proxy says these of the request itself; a 401, 403 or 404 of a proxy may be gone in a minute."""
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 Params: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -123,14 +122,9 @@ def _total(seconds: float) -> Any:
 def _parsed(raw: bytes) -> Any:
     """The JSON of a body; None where it is none."""
     try:
-        value = json.loads(raw)
-        if _SURROGATE.search(raw):
-            # Half a pair of surrogates is a string that no database and no request can hold.
-            text = json.dumps(value, ensure_ascii=False)
-            value = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-    except (ValueError, RecursionError):
+        return received(raw)
+    except ValueError:
         return None
-    return value
 
 
 def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -> MatrixError:

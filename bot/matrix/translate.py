@@ -23,7 +23,7 @@ from bot.matrix.events import (
     Unreadable,
     mapping,
 )
-from bot.matrix.ids import EventId, RoomId, UserId, user_id
+from bot.matrix.ids import MAX_ID_BYTES, EventId, RoomId, UserId, user_id
 
 _LOOKS = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]|\u200d.*", re.DOTALL)
 """Variation selectors, skin tones, and what a zero-width joiner adds."""
@@ -86,14 +86,14 @@ def _raws(*sections: Iterable[Any]) -> Iterator[RawEvent]:
 
 
 def _event(room: RoomId, raw: RawEvent, me: UserId) -> Item | None:
-    event_id, type_, content = raw.get("event_id"), raw.get("type"), raw.get("content")
-    if not (isinstance(event_id, str) and isinstance(type_, str) and isinstance(content, Mapping)):
+    event_id, type_, content = _id(raw.get("event_id")), raw.get("type"), raw.get("content")
+    if not (event_id is not None and isinstance(type_, str) and isinstance(content, Mapping)):
         return None
     try:
         sender = user_id(str(raw.get("sender")))
     except ValueError:
         return None
-    common = (EventId(event_id), room, sender, from_ms(_ms(raw)))
+    common = (event_id, room, sender, from_ms(_ms(raw)))
     if isinstance(key := raw.get("state_key"), str):
         return StateChange(*common, type_, key, content, _before(raw))
     if sender == me:
@@ -169,4 +169,5 @@ def _ms(raw: RawEvent) -> int:
 
 
 def _id(value: Any) -> EventId | None:
-    return EventId(value) if isinstance(value, str) and value else None
+    is_one = isinstance(value, str) and 0 < len(value.encode()) <= MAX_ID_BYTES
+    return EventId(value) if is_one else None

@@ -16,7 +16,7 @@ from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Urgency
 from bot.message.doc import Doc
 from bot.message.render import edit_of, render, split
-from bot.plugin import Sent
+from bot.plugin import Original, Sent
 from bot.store.tables import outbox
 
 HELD = datetime(9999, 1, 1, tzinfo=UTC)
@@ -61,7 +61,7 @@ class OutboxRows:
         thread: EventId | None = None,
         group: str = "",
         wake: str = "",
-        origin: EventId | None = None,
+        origin: Original | None = None,
         not_before: datetime | None = None,
         held: bool = False,
     ) -> None:
@@ -116,7 +116,7 @@ class OutboxRows:
         *,
         group: str = "",
         wake: str = "",
-        origin: EventId,
+        origin: Original,
     ) -> None:
         """Send a copy of an event's own content; mentions are emptied by the caller."""
         await self._put(key, room, type_, dict(content), group=group, wake=wake, origin=origin)
@@ -211,7 +211,7 @@ class OutboxRows:
         urgency: Urgency = Urgency.MESSAGE,
         group: str = "",
         wake: str = "",
-        origin: EventId | None = None,
+        origin: Original | None = None,
         about: str | None = None,
         not_before: datetime | None = None,
     ) -> bool:
@@ -227,7 +227,7 @@ class OutboxRows:
                 urgency=int(urgency),
                 group=group,
                 wake=wake,
-                origin=origin,
+                origin=None if origin is None else _origin(origin),
                 about=about,
                 not_before_ms=0 if not_before is None else to_ms(not_before),
             )
@@ -318,9 +318,9 @@ async def key_of(connection: AsyncConnection, event: EventId) -> tuple[str, str]
     return None if row is None else (row.owner, row.key.partition(_PART)[0])
 
 
-async def copies_of(connection: AsyncConnection, origin: EventId) -> Sequence[tuple[str, str]]:
+async def copies_of(connection: AsyncConnection, origin: Original) -> Sequence[tuple[str, str]]:
     """The relayed copies of a message, as (owner, key)."""
-    query = select(outbox.c.owner, outbox.c.key).where(outbox.c.origin == origin).order_by(outbox.c.seq)
+    query = select(outbox.c.owner, outbox.c.key).where(outbox.c.origin == _origin(origin)).order_by(outbox.c.seq)
     return [(row.owner, row.key) for row in await connection.execute(query) if _PART not in row.key]
 
 
@@ -333,6 +333,11 @@ async def _is_to_wake(connection: AsyncConnection, owner: str, group: str, wake:
 
 
 _PART = ":part:"
+
+
+def _origin(original: Original) -> str:
+    """As the table has it; no id has a space in it."""
+    return " ".join(original)
 
 
 def _part(key: str, number: int) -> str:

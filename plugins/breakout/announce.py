@@ -206,14 +206,14 @@ async def send_text(unit: Unit, scene: Scene, errand: Errand, text: Relayed) -> 
             views.broadcast(scene, errand.by, text),
             group=errand_group(errand),
             wake=scene.hall.id,
-            origin=EventId(errand.event),
+            origin=(RoomId(errand.asked_in), EventId(errand.event)),
         )
 
 
 async def send_on(unit: Unit, scene: Scene, errand: Errand, found: Words | Copy) -> bool:
     """Put somebody's message into the outbox for each room; False where nothing of the errand goes out at all."""
     assert errand.relays is not None  # noqa: S101 - asked only for errands that relay
-    origin, group = EventId(errand.relays), errand_group(errand)
+    origin, group = (RoomId(errand.asked_in), EventId(errand.relays)), errand_group(errand)
     kept_back = []
     for number, room in errand_rooms(scene.plan, errand):
         if isinstance(found, Copy) and found.is_encrypted_file and not await is_encrypted(unit.rooms, room):

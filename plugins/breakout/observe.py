@@ -19,6 +19,9 @@ from plugins.breakout.domain.model import Person
 _CALL_KEY = re.compile(r"@[^:]+:[^_]+")
 """The user id in a state key of call membership: bare (MSC3401), or `_@ann:example.org_DEVICE_m.call` (MSC4143)."""
 
+LONGEST_NAME = 80
+"""Characters of a display name that are said and can be typed."""
+
 MOST_VIA = 3
 """Servers named in a link: more help nobody."""
 
@@ -121,12 +124,17 @@ async def rooms_of(rooms: RoomStates, main: RoomId, me: UserId) -> Mapping[RoomI
 
 def _names(joined: Mapping[UserId, Membership]) -> Mapping[str, str]:
     """Display names; where two are equal, or there is none, the user id tells them apart."""
-    shown = {user: member.name.strip() or user for user, member in joined.items()}
+    shown = {user: _short(member.name.strip()) or user for user, member in joined.items()}
     often = Counter(name.casefold() for name in shown.values())
     return {
         user: name if often[name.casefold()] == 1 or name == user else f"{name} ({user})"
         for user, name in shown.items()
     }
+
+
+def _short(name: str) -> str:
+    """A name as long as names are: one that fills a whole event would keep every board from being sent."""
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME].rstrip()}…"
 
 
 async def _in_call(rooms: RoomStates, types: Iterable[str], main: RoomId) -> frozenset[str]:

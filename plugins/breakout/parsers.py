@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, TypeVar
 
 from bot.commands.parsers import Named, duration, number, only_people, people
@@ -33,6 +33,9 @@ _WHOLE = re.compile(r"[+-]?\d+")
 _LONGEST_NUMBER = 12
 _PER_ROOM = frozenset({"people", "persons", "seats", "each", "per", "room", "group", "team"})
 _NUMBERED = re.compile(r"(?:room\s*|#)(\d+)", re.IGNORECASE)
+_MOST_TOS = 40
+"""Places of a ` to ` that are tried: a name of 64 characters has no more of them."""
+
 _LONGEST_NAME = 12
 """Words of a room's name that are tried where free text follows."""
 
@@ -265,7 +268,8 @@ def _people_to_room(row: Sequence[Word], known: Known) -> tuple[tuple[str, ...],
 def _first_valid(row: Sequence[Word], parts: Callable[[int], T]) -> T:
     """What `parts` makes of the first ` to ` of which both sides are valid; else the first one's refusal."""
     refusal: Exception = Missing("who or what", "breakout assign @ann to 2")
-    for position in (place for place, word in enumerate(row) if place and word.fold in _TO):
+    places = (place for place, word in enumerate(row) if place and word.fold in _TO)
+    for position in islice(places, _MOST_TOS):
         try:
             return parts(position)
         except (HostRefusal, Refusal) as error:
@@ -376,7 +380,7 @@ def rename(line: Line, known: Known) -> Rename:
         raise Missing("the new name", "breakout rename 2 to Team Delta")
     rooms = known.session.open_rooms if known.session else ()
     names = {room.name.casefold() for room in rooms}
-    for position, word in enumerate(line.words):
+    for position, word in enumerate(line.words[:_MOST_TOS]):
         if word.fold in _TO and " ".join(w.fold for w in line.words[:position]) in names:
             return parts(position)
     return _first_valid(line.words, parts)

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.clock import from_ms
 from bot.commands.read import line_of
-from bot.matrix.events import Message, RawEvent
+from bot.matrix.events import Message, RawEvent, mapping
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.message.doc import Relayed
 
@@ -60,8 +60,8 @@ def to_relay(event: RawEvent) -> Words | Copy | None:
 def _latest(event: RawEvent) -> Mapping[str, Any]:
     """The content, or what its last edit replaces it by (client-server API, "Server-side aggregation of m.replace")."""
     content = event.get("content")
-    relations = event.get("unsigned", {}).get("m.relations", {})
-    edit = relations.get("m.replace", {}).get("content", {}).get("m.new_content")
+    relations = mapping(mapping(event.get("unsigned")).get("m.relations"))
+    edit = mapping(mapping(relations.get("m.replace")).get("content")).get("m.new_content")
     found = edit if isinstance(edit, Mapping) else content
     return found if isinstance(found, Mapping) else {}
 
@@ -73,7 +73,7 @@ def _copy(type_: str, content: Mapping[str, Any]) -> Copy:
 
 def _words(sender: UserId, msgtype: str, body: str, content: Mapping[str, Any]) -> Relayed:
     html = content.get("formatted_body") if content.get("format") == "org.matrix.custom.html" else None
-    is_reply = "m.in_reply_to" in (content.get("m.relates_to") or {})
+    is_reply = "m.in_reply_to" in mapping(content.get("m.relates_to"))
     message = Message(
         EventId(""),
         RoomId(""),

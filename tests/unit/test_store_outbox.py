@@ -278,12 +278,12 @@ async def test_a_refused_message_needs_no_redaction(post: Post) -> None:
 
 
 async def test_a_long_message_is_one_to_those_who_speak_of_it(post: Post) -> None:
-    await post.outbox.say("long", ROOM, says("word " * 20_000, "👀"), origin=EventId("$origin"))
+    await post.outbox.say("long", ROOM, says("word " * 20_000, "👀"), origin=(ROOM, EventId("$origin")))
     *parts, keycap = await post.send_all()
     assert len(parts) > 1
     assert keycap.content["m.relates_to"]["event_id"] == f"${len(parts)}"
     assert {await key_of(post.connection, EventId(f"${n + 1}")) for n in range(len(parts))} == {("test", "long")}
-    assert await copies_of(post.connection, EventId("$origin")) == [("test", "long")]
+    assert await copies_of(post.connection, (ROOM, EventId("$origin"))) == [("test", "long")]
     await post.outbox.withdraw("long")
     assert [mail.redacts for mail in await post.send_all()] == [f"${n + 1}" for n in range(len(parts))]
 
@@ -324,9 +324,9 @@ async def test_a_message_without_a_group_wakes_by_itself(post: Post) -> None:
 
 async def test_a_copy_is_found_by_what_it_was_copied_from(post: Post) -> None:
     content = {"msgtype": "m.image", "body": "cat.png", "url": "mxc://example.org/cat"}
-    await post.outbox.relay("copy", ROOM, "m.room.message", content, origin=EventId("$cat"))
+    await post.outbox.relay("copy", ROOM, "m.room.message", content, origin=(ROOM, EventId("$cat")))
     assert [mail.content for mail in await post.send_all()] == [content]
-    assert await copies_of(post.connection, EventId("$cat")) == [("test", "copy")]
+    assert await copies_of(post.connection, (ROOM, EventId("$cat"))) == [("test", "copy")]
 
 
 async def test_old_texts_are_forgotten_but_not_that_they_were_said(post: Post) -> None:

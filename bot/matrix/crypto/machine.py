@@ -6,7 +6,6 @@ nio changes that.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -25,6 +24,7 @@ from nio.store.models import MegolmInboundSessions
 
 from bot.matrix.events import Content, RawEvent, mapping
 from bot.matrix.ids import RoomId, UserId
+from bot.matrix.received import received
 
 log = structlog.get_logger(__name__)
 
@@ -276,7 +276,7 @@ class Machine:
             raise UnreadableError("another user's session")
         try:
             plaintext, index = session.decrypt(ciphertext)
-            payload = json.loads(plaintext)
+            payload = received(plaintext.encode())
         except Exception as error:
             raise UnreadableError(type(error).__name__) from error
         seen = self._olm.message_index_store.setdefault((session.sender_key, session_id, index), raw.get("event_id"))
