@@ -41,7 +41,7 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
             await _to_moderators(unit, scene, notice)
             if room := _room_id(scene, notice.room):
                 await unit.outbox.say(f"{notice.key}:asker", room, views.still_waiting(scene, notice.user))
-        case n.LateAsked() | n.Promoted() | n.HelpClosed():
+        case n.LateAsked() | n.Promoted() | n.HelpClosed() | n.NotesLost():
             await _to_moderators(unit, scene, notice)
         case n.PleaseMove():
             await _in_room(unit, scene, notice.from_room, notice, urgency=Urgency.INVITE)
@@ -128,7 +128,12 @@ async def show_board(unit: Unit, scene: Scene, *, fresh: bool = False) -> None:
     await _show(unit, scene, Control.BOARD, scene.hall.id, views.board(scene), fresh=fresh)
     if scene.desk is not None:
         await _show(unit, scene, Control.DESK_BOARD, scene.desk, views.desk_board(scene), fresh=fresh)
-        await unit.outbox.say(f"desk-welcome:{scene.desk}", scene.desk, views.desk_welcome(scene))
+        await unit.outbox.say(desk_welcome_key(scene.desk), scene.desk, views.desk_welcome(scene))
+
+
+def desk_welcome_key(desk: str) -> str:
+    """The outbox key of what is said first at the desk."""
+    return f"desk-welcome:{desk}"
 
 
 async def show_fresh_board(unit: Unit, scene: Scene, room: RoomId) -> None:

@@ -34,8 +34,9 @@ from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.pauses import Pauses
 from plugins.breakout.domain.plan import Stage, Step, plan
 from plugins.breakout.observe import Hall, look, rooms_of, see
-from plugins.breakout.record import Record
+from plugins.breakout.record import Record, note_of
 from plugins.breakout.relaying import to_relay
+from plugins.breakout.restore import Restorer
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Desk, Sessions
 from plugins.breakout.views import desk_texts, stray_texts, texts_of
@@ -75,6 +76,7 @@ class Controller:
         self._options = Options(tuple(config.call_event_types), config.history_visibility, config.encryption)
         self._carry_out = CarryOut(host, config)
         self._record = Record(host.homeserver)
+        self._restorer = Restorer(host, config, self._record)
         self._pauses: dict[RoomId, Pauses] = {}
         self._fetched: dict[str, RawEvent | None] = {}
         """Messages to relay, between their fetching and their relaying; None where they cannot be had."""
@@ -88,6 +90,7 @@ class Controller:
         counts at once. A room in which something fails for now pauses; the others go on.
         """
         main = RoomId(key)
+        await self._restorer.restore(main)
         pauses = self._pauses.setdefault(main, Pauses())
         before: list[Task] = []
         while True:
@@ -143,8 +146,10 @@ class Controller:
         desk = await sessions.desk(main)
         if desk is not None:
             tasks += await self._plan_desk(unit, hall, desk)
-        known = _rooms_known(desk, [*([current] if current else []), *former])
-        tasks += await self._plan_strays(unit, hall, ours.keys() - _ids(known))
+        tasks += await self._plan_strays(
+            unit, hall, ours.keys() - _ids(desk, [*([current] if current else []), *former])
+        )
+        known = note_of(desk, current, former)
         await unit.alarms.ring(main, again)
         return Work(tuple(tasks), again, current.errands if current else (), known)
 
@@ -344,18 +349,7 @@ def _with_key(ours: Ours, key: str) -> RoomId | None:
     return min((room for room, other in ours.items() if other == key), default=None)
 
 
-def _rooms_known(desk: Desk | None, sessions: Sequence[Session]) -> dict[str, Any] | None:
-    """The rooms of a main room by what they are, as the account's own note has them; None where there are none."""
-    rooms = {
-        session.id: {str(room.number): room.room_id for room in session.rooms if room.room_id and not room.closed}
-        for session in sessions
-    }
-    known = {"desk": desk.room if desk else None, "sessions": {key: value for key, value in rooms.items() if value}}
-    return known if any(known.values()) else None
-
-
-def _ids(known: dict[str, Any] | None) -> set[RoomId]:
-    """The room ids in it."""
-    if known is None:
-        return set()
-    return {known["desk"], *(room for rooms in known["sessions"].values() for room in rooms.values())}
+def _ids(desk: Desk | None, sessions: Sequence[Session]) -> set[str | None]:
+    """The ids of the rooms of a main room that are not left for good."""
+    rooms = {room.room_id for session in sessions for room in session.rooms if not room.closed}
+    return {desk.room if desk else None, *rooms}

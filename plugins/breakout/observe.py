@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.matrix.events import Content
 from bot.matrix.ids import RoomId, UserId, server_of
 from bot.plugin import Unit
 from bot.store.roomstate import Membership, RoomStates
@@ -107,16 +108,21 @@ async def see(rooms: RoomStates, room: RoomId, me: UserId) -> SeenRoom | None:
     )
 
 
-async def rooms_of(rooms: RoomStates, main: RoomId, me: UserId) -> Mapping[RoomId, str]:
-    """The rooms that we made for this main room, each with its creation key, whether a store knows them or not.
+async def markers_of(rooms: RoomStates, main: RoomId, me: UserId) -> Mapping[RoomId, Content]:
+    """The rooms that we made for this main room and are in, each with its marker, whether a store knows them or not.
 
     Anybody can put a marker into a room of their own, or a moderator into the main room: those are not meant.
     """
     return {
-        room: str(marker.get("key"))
+        room: marker
         for room, marker in (await rooms.rooms_with(MARKER)).items()
         if marker.get("main") == main and await rooms.creator(room) == me
     }
+
+
+async def rooms_of(rooms: RoomStates, main: RoomId, me: UserId) -> Mapping[RoomId, str]:
+    """The rooms that we made for this main room, each with its creation key."""
+    return {room: str(marker.get("key")) for room, marker in (await markers_of(rooms, main, me)).items()}
 
 
 def _names(joined: Mapping[UserId, Membership]) -> Mapping[str, str]:

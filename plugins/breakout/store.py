@@ -87,6 +87,11 @@ class Sessions:
         )
         return [_loaded(row) for row in await self._connection.execute(query)]
 
+    async def knows(self, main: str) -> bool:
+        """Whether there ever was a session of this main room."""
+        query = select(sessions.c.id).where(sessions.c.main == main).limit(1)
+        return (await self._connection.execute(query)).first() is not None
+
     async def save(self, session: Session, *, retired: bool = False) -> Session:
         """Save the next revision and return it; `OutdatedError` where the loaded one is not the newest."""
         saved = replace(session, revision=session.revision + 1)

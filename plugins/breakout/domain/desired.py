@@ -153,6 +153,17 @@ def restricted_to(*rooms: str | None) -> Content:
     return {"join_rule": "restricted", "allow": allow} if allow else {"join_rule": "invite"}
 
 
+def is_locked(levels: Content) -> bool:
+    """Whether a room with these power levels is locked: participants cannot say anything."""
+    return bool(levels.get("events_default") == _MODERATOR)
+
+
+def lets_in(join_rules: Content, room: str) -> bool:
+    """Whether members of `room` may walk in."""
+    allow = join_rules.get("allow")
+    return isinstance(allow, list) and any(isinstance(rule, Mapping) and rule.get("room_id") == room for rule in allow)
+
+
 def creation_key(session: Session, room: Room) -> str:
     """Unique to this attempt of making this room."""
     return f"{session.id}-{room.number}-{room.attempt}"

@@ -341,6 +341,15 @@ class HelpClosed(Notice):
 
 
 @dataclass(frozen=True, slots=True)
+class NotesLost(Notice):
+    """To the moderators: the store is lost, and the session was put together from its rooms."""
+
+    KIND: ClassVar[str] = "notes-lost"
+    round: int
+    ends_at: datetime | None = field(metadata=SAID)
+
+
+@dataclass(frozen=True, slots=True)
 class Broadcast(Notice):
     """In the breakout room: the text of the command whose event id is `id`."""
 

@@ -35,12 +35,13 @@ from plugins.breakout.views.outcomes import (
     who_is_here,
 )
 from plugins.breakout.views.refusals import explain
-from plugins.breakout.views.rooms import desk_texts, stray_texts, texts_of
+from plugins.breakout.views.rooms import desk_texts, read_room_name, read_task, stray_texts, texts_of
 from plugins.breakout.views.said import (
     broadcast,
     desk_welcome,
     not_made,
     passed_on,
+    plan_lost,
     said,
     still_waiting,
     unreachable,
@@ -72,8 +73,11 @@ __all__ = [
     "not_made",
     "nothing_to_relay",
     "passed_on",
+    "plan_lost",
     "progress",
     "queue",
+    "read_room_name",
+    "read_task",
     "receipt",
     "rejoined",
     "room_removed",

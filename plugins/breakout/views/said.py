@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.message.doc import Bullets, Doc, Inline, Para, Quote, Relayed, doc
 from plugins.breakout.domain import notices as n
-from plugins.breakout.domain.model import Mode
+from plugins.breakout.domain.model import Mode, Phase
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.boards import KEYCAPS
 from plugins.breakout.views.words import length, listed, mentioned, people, say, say_n
@@ -111,6 +111,8 @@ def _about_people(notice: n.Notice, scene: Scene) -> Doc:
             )
             head = say("{who}, {room} is full.", who=scene.mention(notice.user), room=scene.room(notice.room))
             return doc(head, where).aloud()
+        case n.NotesLost():
+            return notes_lost(scene, notice)
         case n.Promoted():
             return doc(say("{who} is a moderator now, and has no seat any more.", who=scene.name(notice.user)))
         case n.HelpAsked():
@@ -274,6 +276,29 @@ def not_made(scene: Scene, number: int, why: str) -> Doc:
     return doc(
         say("{room} could not be made: {why}.", room=scene.room_name(number), why=why.rstrip(".")),
         say("I keep trying. `{p} remove {number}` does without it.", p=scene.prefix, number=number),
+    )
+
+
+def notes_lost(scene: Scene, notice: n.NotesLost) -> Doc:
+    """To the moderators: what is known of the session, and what is not."""
+    p, rooms = scene.prefix, listed([scene.room(room.number) for room in scene.plan.open_rooms])
+    head = say("I have lost my notes, and have found these breakout rooms again: {rooms}.", rooms=rooms)
+    seats = say("Whoever is in a room or invited to it has their seat there. `{p} assign` mends what is wrong.", p=p)
+    if scene.plan.phase is Phase.ENDED:
+        time = [say("They are closed; `{p} start` opens them again.", p=p)]
+    elif notice.ends_at is not None:
+        time = [say("They close at {end}, as before.", end=scene.clock(notice.ends_at))]
+    else:
+        time = [say("I know of no set end: `{p} timer 10m` sets one, `{p} end` brings everybody back.", p=p)]
+    gone = say("Requests for help and who sat out are lost: please ask for help again.")
+    return doc(head, seats, time, gone)
+
+
+def plan_lost(scene: Scene) -> Doc:
+    """To the moderators: what was planned and not begun is gone."""
+    return doc(
+        say("I have lost my notes. No breakout rooms are open; a plan that was not started is gone."),
+        say("Please set it up again, such as `{p} setup 4`.", p=scene.prefix),
     )
 
 
