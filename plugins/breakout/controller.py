@@ -33,6 +33,7 @@ from plugins.breakout.domain.moments import advance, board_moment, next_moment
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.pauses import Pauses
 from plugins.breakout.domain.plan import Stage, Step, plan
+from plugins.breakout.follow import Follower
 from plugins.breakout.observe import Hall, look, rooms_of, see
 from plugins.breakout.record import Record, note_of
 from plugins.breakout.relaying import to_relay
@@ -77,6 +78,7 @@ class Controller:
         self._carry_out = CarryOut(host, config)
         self._record = Record(host.homeserver)
         self._restorer = Restorer(host, config, self._record)
+        self._follower = Follower(host, config)
         self._pauses: dict[RoomId, Pauses] = {}
         self._fetched: dict[str, RawEvent | None] = {}
         """Messages to relay, between their fetching and their relaying; None where they cannot be had."""
@@ -91,6 +93,9 @@ class Controller:
         """
         main = RoomId(key)
         await self._restorer.restore(main)
+        if await self._follower.follow(main):
+            await self._record.keep(main, None)
+            return None
         pauses = self._pauses.setdefault(main, Pauses())
         before: list[Task] = []
         while True:
@@ -104,7 +109,8 @@ class Controller:
             if not ripe:
                 await self._record.keep(main, work.rooms)
                 fetches = [self._fetch_at.get(errand.event) for errand in work.errands]
-                return min((moment for moment in (work.again, *fetches, *waits) if moment), default=None)
+                later = await self._follower.let_go(main)
+                return min((moment for moment in (work.again, later, *fetches, *waits) if moment), default=None)
             stage = min(task.step.stage for task in ripe)
             tasks = [task for task in ripe if task.step.stage is stage]
             if tasks == before:  # carried out, and yet to do: whatever the reason, not without end

@@ -33,6 +33,7 @@ from plugins.breakout.keys import EXTENSION, Control, Offer, offer_of
 from plugins.breakout.observe import is_encrypted
 from plugins.breakout.store import Sessions
 from plugins.breakout.subject import BREAKOUT, MAIN, Place, Plug, Subject, explained, place_of, role_of, subject_of
+from plugins.breakout.succession import former_of
 
 chance = SystemRandom()
 
@@ -49,13 +50,15 @@ async def state_changed(state: Plug, unit: Unit, event: StateChange) -> None:
     place = await place_of(unit, event.room)
     if event.type == "m.room.create" and event.sender == state.host.me:
         await _room_appeared(unit, event.room)
+    if event.type == "m.room.tombstone":
+        unit.wake(event.room)
     it = await subject_of(state, unit, event.room, event.sender)
     if it.session is None and it.desk is None:
         return
     if place.kind == MAIN and it.session is not None:
         if event.type == "m.room.member":
             await _main_member(it, event)
-        elif event.type == "m.room.power_levels":
+        elif event.type == "m.room.power_levels" and event.room == it.hall.id:
             await _main_power(it, event)
     elif place.kind == BREAKOUT and event.type == "m.room.member":
         await _breakout_member(it, place, event)
@@ -76,12 +79,20 @@ async def _main_member(it: Subject, event: StateChange) -> None:
         return
     if after == "join":
         person = it.hall.person(event.state_key)
-        if person is not None:
+        if person is not None and not await _counted_before(it, event):
             await it.settle(
                 people.joined_main(session, person, people=it.hall.people, now=it.unit.now, settings=it.plug.settings)
             )
-    elif before == "join":
+    elif before == "join" and it.hall.person(event.state_key) is None:
         await it.settle(people.left_main(session, event.state_key))
+
+
+async def _counted_before(it: Subject, event: StateChange) -> bool:
+    """Whether somebody comes over from the room that the main room replaced."""
+    if it.hall.former is None or event.room != it.hall.id:
+        return False
+    old = await it.unit.rooms.content(it.hall.former, "m.room.member", event.state_key) or {}
+    return old.get("membership") == "join"
 
 
 async def _main_power(it: Subject, event: StateChange) -> None:
@@ -154,7 +165,12 @@ async def said(state: Plug, unit: Unit, message: Message) -> None:
 
 @plugin.on(Joined)
 async def arrived(state: Plug, unit: Unit, event: Joined) -> None:
-    """Greet a new main room with the first command."""
+    """Greet a new main room with the first command; one that replaces another gets the session of that."""
+    former = await former_of(unit.rooms, event.room, state.host.me)
+    sessions = Sessions(unit.connection)
+    if former is not None and (await sessions.get(former.id) or await sessions.desk(former.id)):
+        unit.wake(former.id)
+        return
     prefix = f"{state.host.prefix}{state.config.names[0]}"
     # Strict clients refuse what comes before they have asked for our keys, and do not try it again.
     later = unit.now + GREETING_AFTER if await is_encrypted(unit.rooms, event.room) else None

@@ -17,6 +17,7 @@ from plugins.breakout.observe import look, markers_of
 from plugins.breakout.record import Record, Remembered
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Desk, Sessions
+from plugins.breakout.succession import successor
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,8 @@ class Restorer:
         """Our rooms of this main room, where the store knows nothing of it."""
         sessions = Sessions(unit.connection)
         me = await unit.rooms.content(main, "m.room.member", self._host.me) or {}
+        if await successor(unit.rooms, main, self._host.me):
+            return {}  # it was carried there, or will be
         if me.get("membership") != "join" or await sessions.desk(main) or await sessions.knows(main):
             return {}
         return dict(await markers_of(unit.rooms, main, self._host.me))

@@ -55,6 +55,7 @@ class SeenRoom:
     name: str
     topic: str
     encrypted: bool = False
+    marker: Content | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class MainRoom:
     moderators: frozenset[str]
     banned: frozenset[str] = frozenset()
     encrypted: bool = False
+    former: str | None = None
+    """The room that it replaced, while membership of that one counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +205,7 @@ def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts:
         creation_key=creation_key(session, room),
         texts=texts,
         power=power_levels(main.bot, main.moderators, options, locked=locked),
-        join_rules=restricted_to(desk, main.id if walk_in else None),
+        join_rules=restricted_to(desk, *((main.id, main.former) if walk_in else ())),
         marker=_marker(main.id, creation_key(session, room), session.id, room.number),
         history_visibility=options.history_visibility,
         invite=_to_invite(session, room, main) if is_open and session.phase is Phase.RUNNING else (),
