@@ -17,7 +17,8 @@ from plugins.breakout import announce
 from plugins.breakout.carry_out import CarryOut, Task
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.changes.observed import invited, membership, room_made
+from plugins.breakout.domain.changes.ending import deleted
+from plugins.breakout.domain.changes.observed import gone_people, invited, membership, room_made, unattended
 from plugins.breakout.domain.changes.people import capacity
 from plugins.breakout.domain.desired import (
     Observed,
@@ -30,7 +31,7 @@ from plugins.breakout.domain.desired import (
 )
 from plugins.breakout.domain.model import Errand, Phase, Presence, Seat, Session, Settings
 from plugins.breakout.domain.moments import advance, board_moment, next_moment
-from plugins.breakout.domain.notices import Notice
+from plugins.breakout.domain.notices import Notice, RoomClosed
 from plugins.breakout.domain.pauses import Pauses
 from plugins.breakout.domain.plan import Stage, Step, plan
 from plugins.breakout.follow import Follower
@@ -163,6 +164,9 @@ class Controller:
         """The session after what was seen and after the time that passed, said and saved."""
         before = session
         session, notices = await self._seen(unit, hall, session, ours)
+        if hall.entered:
+            session, said = _without_people(session, hall, unit.now, self._settings)
+            notices += said
         session = _added(advance(session, now=unit.now, settings=self._paced(session)), notices)
         if session.phase is Phase.DELETED and desk is not None:
             await Sessions(unit.connection).save_desk(replace(desk, wanted=False))
@@ -310,6 +314,10 @@ class Controller:
     async def _plan_desk(self, unit: Unit, hall: Hall, desk: Desk) -> list[Task]:
         if desk.room is None and not desk.wanted:
             return []
+        if desk.room is not None and not desk.wanted:
+            last = await unit.outbox.sent(announce.desk_closing_key(desk.room))
+            if last is not None and not last.settled:
+                return []
         texts = desk_texts(await self._scene(unit, hall, desk, None))
         wish = desk_wish(desk.room, desk.creation_key, hall.for_rules(), texts, self._options, wanted=desk.wanted)
         room = await see(unit.rooms, RoomId(desk.room), self._host.me) if desk.room else None
@@ -333,6 +341,19 @@ class Controller:
         return [
             Task(hall.id, session.id if session else None, session.phase if session else None, step) for step in steps
         ]
+
+
+def _without_people(
+    session: Session, hall: Hall, now: datetime, settings: Settings
+) -> tuple[Session, tuple[Notice, ...]]:
+    """The session after people have gone from the main room: one whom nobody is left to command is over."""
+    if session.phase is Phase.DELETED:
+        return session, ()
+    if not hall.people:
+        over = deleted(session, now=now)
+        return over.session, tuple(notice for notice in over.notices if isinstance(notice, RoomClosed))
+    session = gone_people(session, hall.people)
+    return session, unattended(session, hall.people, settings)
 
 
 def _added(change: Change[None], notices: list[Notice]) -> Session:

@@ -17,21 +17,24 @@ from bot.matrix.ports import Urgency
 from bot.matrix.power import Power
 from bot.plugin import Joined, ReactionAdded, ReactionRemoved, Role, Unit
 from plugins.breakout import views
+from plugins.breakout.announce import announce, tell_desk_of_removal
 from plugins.breakout.deciding import decide, question_key
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes import help as helping
 from plugins.breakout.domain.changes import people, seats, setup
-from plugins.breakout.domain.changes.ending import discard, end
-from plugins.breakout.domain.changes.observed import membership, room_lost
+from plugins.breakout.domain.changes.ending import deleted, end
+from plugins.breakout.domain.changes.observed import membership, outsider_invited, room_lost
 from plugins.breakout.domain.changes.starting import confirm, start
 from plugins.breakout.domain.changes.timing import extend
 from plugins.breakout.domain.desired import MARKER
 from plugins.breakout.domain.model import Phase, Presence, Session
+from plugins.breakout.domain.notices import RoomClosed
 from plugins.breakout.domain.refusals import Refusal
 from plugins.breakout.keys import EXTENSION, Control, Offer, offer_of
-from plugins.breakout.observe import is_encrypted
-from plugins.breakout.store import Sessions
+from plugins.breakout.observe import is_encrypted, look, markers_of
+from plugins.breakout.scene import Scene, scene_of
+from plugins.breakout.store import Desk, Sessions
 from plugins.breakout.subject import BREAKOUT, MAIN, Place, Plug, Subject, explained, place_of, role_of, subject_of
 from plugins.breakout.succession import former_of
 
@@ -122,6 +125,10 @@ async def _breakout_member(it: Subject, place: Place, event: StateChange) -> Non
     if session is None or session.id != place.session or place.number is None:
         return
     user = event.state_key
+    if _text(event.content.get("membership")) == "invite" and it.hall.person(user) is None:
+        if event.sender in it.hall.moderators:
+            await it.settle(outsider_invited(session, user, place.number, by=event.sender))
+        return
     change = membership(
         session,
         place.number,
@@ -167,8 +174,7 @@ async def said(state: Plug, unit: Unit, message: Message) -> None:
 async def arrived(state: Plug, unit: Unit, event: Joined) -> None:
     """Greet a new main room with the first command; one that replaces another gets the session of that."""
     former = await former_of(unit.rooms, event.room, state.host.me)
-    sessions = Sessions(unit.connection)
-    if former is not None and (await sessions.get(former.id) or await sessions.desk(former.id)):
+    if former is not None and await markers_of(unit.rooms, event.room, state.host.me):
         unit.wake(former.id)
         return
     prefix = f"{state.host.prefix}{state.config.names[0]}"
@@ -187,7 +193,7 @@ async def departed(state: Plug, unit: Unit, event: Departed) -> None:
     sessions = Sessions(unit.connection)
     for main in await sessions.mains():
         if main == event.room:
-            await _main_room_lost(unit, sessions, main)
+            await _main_room_lost(state, unit, sessions, event)
             continue
         desk = await sessions.desk(main)
         if desk is not None and desk.room == event.room:
@@ -199,19 +205,32 @@ async def departed(state: Plug, unit: Unit, event: Departed) -> None:
             for room in known.rooms:
                 if room.room_id == event.room and not room.closed:
                     change = room_lost(known, room.number, event.room)
-                    await sessions.save(change.session, retired=known is not session)
+                    saved = await sessions.save(change.session, retired=known is not session)
+                    if known is session:
+                        await announce(unit, await _scene(state, unit, saved, desk), change.notices)
                     unit.wake(main)
-    del state
 
 
-async def _main_room_lost(unit: Unit, sessions: Sessions, main: str) -> None:
+async def _main_room_lost(state: Plug, unit: Unit, sessions: Sessions, event: Departed) -> None:
+    """Out of the main room nobody can command any more: the rooms are told, then closed, and so is the desk."""
+    main = event.room
     session, desk = await sessions.get(main), await sessions.desk(main)
-    if session is not None:
-        await sessions.save(discard(session))
+    if session is not None and session.phase is not Phase.DELETED:
+        change = deleted(session, now=unit.now)
+        session = await sessions.save(change.session)
+        in_rooms = [notice for notice in change.notices if isinstance(notice, RoomClosed)]
+        await announce(unit, await _scene(state, unit, session, desk), in_rooms)
     if desk is not None:
         await sessions.save_desk(replace(desk, wanted=False))
-    await unit.outbox.drop_room(RoomId(main))
+        await tell_desk_of_removal(unit, await _scene(state, unit, session, desk), event.by)
+    await unit.outbox.drop_room(main)
     unit.wake(main)
+
+
+async def _scene(state: Plug, unit: Unit, session: Session | None, desk: Desk | None) -> Scene:
+    main = session.main if session else desk.main if desk else ""
+    hall = await look(unit, state.config, state.host.me, RoomId(main))
+    return await scene_of(unit, state.host, state.config, hall, desk, session)
 
 
 # --- reactions

@@ -211,7 +211,7 @@ def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts:
         invite=_to_invite(session, room, main) if is_open and session.phase is Phase.RUNNING else (),
         may_stay=frozenset({main.bot}) if goes else _may_stay(session, room, main, is_open=is_open),
         banned=main.banned if is_open else frozenset(),
-        closing=session.phase is Phase.ENDED and not room.removed,
+        closing=session.phase in (Phase.ENDED, Phase.DELETED) and not room.removed,
         goes=goes,
         locked=locked,
         encrypted=options.encrypts(main),
@@ -229,14 +229,15 @@ def _to_invite(session: Session, room: Room, main: MainRoom) -> tuple[str, ...]:
 
 
 def _may_stay(session: Session, room: Room, main: MainRoom, *, is_open: bool) -> frozenset[str]:
-    """Moderators always; while it is open, those whose seat it is or was until they have moved."""
+    """Moderators always; while it is open, its guests and those whose seat it is or was until they have moved."""
     seated = (
         seat.user
         for seat in session.seats.values()
         if (seat.room == room.number or (seat.moved_from == room.number and seat.presence is not Presence.JOINED))
         and seat.user not in session.passed
     )
-    return frozenset({main.bot, *main.moderators, *(seated if is_open else ())})
+    outsiders = (user for user, number in session.outsiders if number == room.number)
+    return frozenset({main.bot, *main.moderators, *((*seated, *outsiders) if is_open else ())})
 
 
 def desk_wish(

@@ -116,6 +116,8 @@ def is_wanted(step: Step, session: Session) -> bool:
             return (waits and user not in session.passed) or (user, number) in session.guests
         case Remove(number, _, _, user):
             seat = session.seats.get(user)
+            if (user, number) in session.outsiders:
+                return not _lets_in(session, number)
             return seat is None or seat.room != number or user in session.passed or not _lets_in(session, number)
         case _:
             return True

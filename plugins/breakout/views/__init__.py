@@ -46,6 +46,7 @@ from plugins.breakout.views.said import (
     plan_lost,
     said,
     still_waiting,
+    taken_out,
     unreachable,
 )
 from plugins.breakout.views.said import help_asked as help_asked_notice
@@ -93,6 +94,7 @@ __all__ = [
     "status_of_room",
     "still_waiting",
     "stray_texts",
+    "taken_out",
     "task_changed",
     "texts_of",
     "time_left",

@@ -111,6 +111,29 @@ def _about_people(notice: n.Notice, scene: Scene) -> Doc:
             )
             head = say("{who}, {room} is full.", who=scene.mention(notice.user), room=scene.room(notice.room))
             return doc(head, where).aloud()
+        case n.RoomMadeAnew():
+            return doc(
+                say("I was taken out of {room}, so I made it anew.", room=scene.room_name(notice.room)),
+                say("{people}: open the new invitation and accept.", people=mentioned(scene, notice.users)),
+            ).aloud()
+        case n.Unattended():
+            return doc(
+                say(
+                    "No moderator is here any more. The breakout rooms close by themselves at {end}.",
+                    end=scene.clock(notice.at),
+                ),
+                say("`{s}back` in a breakout room leads back here before.", s=scene.sign),
+            )
+        case n.OutsiderInvited():
+            return doc(
+                say(
+                    "{who}, who is not in {main}, was invited to {room} by {by}: a guest there until the rooms close.",
+                    who=scene.name(notice.user),
+                    main=scene.main_name,
+                    room=scene.room(notice.room),
+                    by=scene.name(notice.by),
+                )
+            )
         case n.NotesLost():
             return notes_lost(scene, notice)
         case n.Promoted():
@@ -313,6 +336,21 @@ def passed_on(scene: Scene, by: str, author: str, text: Relayed) -> Doc:
         return broadcast(scene, by, text)
     passed = say("**{author}**, passed on by {who}: {text}", author=scene.name(author), who=scene.name(by), text=text)
     return doc(passed).aloud(room=True)
+
+
+def taken_out(scene: Scene, by: str | None) -> Doc:
+    """At the desk: the bot is out of the main room, and with it the session is over."""
+    if by is None:
+        head = say(
+            "I am no longer in {main}: its breakout rooms are closed, and so is this desk.", main=scene.main_link()
+        )
+    else:
+        head = say(
+            "{by} has removed me from {main}: its breakout rooms are closed, and so is this desk.",
+            by=scene.name(by),
+            main=scene.main_link(),
+        )
+    return doc(head, say("Invite me there again, and `{p} setup` begins anew.", p=scene.prefix)).aloud()
 
 
 def desk_welcome(scene: Scene) -> Doc:
