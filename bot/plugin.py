@@ -136,6 +136,10 @@ class Outbox(Protocol):
         """What became of each message of a group."""
         ...
 
+    async def said_before(self, key: str, room: RoomId) -> None:
+        """Take this as said by a former life of which the store knows nothing; nothing for a known key."""
+        ...
+
     async def drop_room(self, room: RoomId) -> None:
         """Forget what is unsent for a room that is gone."""
         ...

@@ -181,6 +181,13 @@ class OutboxRows:
         query = select(outbox).where(outbox.c.owner == self._owner, outbox.c.group == group).order_by(outbox.c.seq)
         return [_sent(row) for row in await self._connection.execute(query)]
 
+    async def said_before(self, key: str, room: RoomId) -> None:
+        """Take this as said by a former life of which the store knows nothing; nothing for a known key."""
+        if await self._put(key, room, MESSAGE, {}):
+            values = {"refused": "said before the store was lost", "settled_ms": to_ms(self._now)}
+            which = (outbox.c.owner == self._owner) & (outbox.c.key == key)
+            await self._connection.execute(update(outbox).where(which).values(**values))
+
     async def drop_room(self, room: RoomId) -> None:
         """What is unsent for a room that is gone will never be sent."""
         await self._settle_unsent(outbox.c.room == room, "the room is gone")

@@ -75,6 +75,18 @@ class RoomStates:
         found = (await self._connection.execute(query)).scalar_one_or_none()
         return None if found is None else UserId(found)
 
+    async def made_at(self, room: RoomId) -> datetime | None:
+        """When the room was made; None for one of which we know nothing."""
+        return await self.since(room, "m.room.create")
+
+    async def since(self, room: RoomId, type_: str) -> datetime | None:
+        """Since when a state event (of empty key) holds, as its sender's server says; None where there is none."""
+        query = select(room_state.c.at_ms).where(
+            room_state.c.room == room, room_state.c.type == type_, room_state.c.state_key == ""
+        )
+        found = (await self._connection.execute(query)).scalar_one_or_none()
+        return None if found is None else from_ms(found)
+
     async def name(self, room: RoomId) -> str | None:
         """The room's name; None where it has none."""
         content = await self.content(room, "m.room.name") or {}

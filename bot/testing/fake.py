@@ -19,6 +19,16 @@ T = TypeVar("T")
 
 MOST_INVITES_AT_CREATION = 10
 
+_COPIED_BY_UPGRADE = (
+    "m.room.join_rules",
+    "m.room.topic",
+    "m.room.avatar",
+    "m.room.encryption",
+    "m.room.history_visibility",
+    "m.room.guest_access",
+    "m.room.server_acl",
+)
+
 
 @dataclass(slots=True)
 class Fault:
@@ -114,6 +124,7 @@ class FakeServer:
         power: Content | None = None,
         initial: Sequence[tuple[str, str, Content]] = (),
         version: str | None = None,
+        predecessor: RoomId | None = None,
     ) -> RoomId:
         """Make a private room; its invites are made one after another, and a failing one fails the call too late."""
         if len(invite) > MOST_INVITES_AT_CREATION:
@@ -128,7 +139,8 @@ class FakeServer:
         tail = "" if version == "12" else f":{self.name}"
         room = FakeRoom(RoomId(f"!room{next(self._numbers)}{tail}"), version, by)
         self.rooms[room.id] = room
-        self._append(room, by, "m.room.create", {"room_version": version}, "")
+        replaces = {"predecessor": {"room_id": predecessor}} if predecessor else {}
+        self._append(room, by, "m.room.create", {"room_version": version, **replaces}, "")
         self._member(room, by, by, "join")
         self._append(room, by, "m.room.power_levels", {**levels, "users": users}, "")
         self._append(room, by, "m.room.join_rules", {"join_rule": "invite"}, "")
@@ -138,6 +150,30 @@ class FakeServer:
         for user in invite:
             self.invite(by, room.id, user, "")
         return room.id
+
+    def upgrade(self, by: UserId, room_id: str, version: str) -> RoomId:
+        """Replace the room by a new one that copies it, bans too, and is empty; the old one falls silent."""
+        old = self.entered(by, room_id)
+        if not old.power.can_send(by, "m.room.tombstone", state=True):
+            raise Permanent(403, "M_FORBIDDEN", "You don't have permission to upgrade this room")
+        copied = [(type_, "", old.content(type_)) for type_ in _COPIED_BY_UPGRADE if old.content(type_)]
+        levels = old.content("m.room.power_levels")
+        new = self.create(
+            by,
+            name=old.content("m.room.name").get("name", ""),
+            power=levels,
+            initial=copied,
+            version=version,
+            predecessor=old.id,
+        )
+        for user, membership in old.members.items():
+            if membership == "ban":
+                self._member(self.rooms[new], by, user, "ban")
+        self._append(old, by, "m.room.tombstone", {"body": "replaced", "replacement_room": new}, "")
+        silent = max(int(levels.get("users_default", 0)) + 1, 50)
+        changed = {name: max(int(levels.get(name, 0)), silent) for name in ("events_default", "invite")}
+        self._append(old, by, "m.room.power_levels", {**levels, **changed}, "")
+        return new
 
     def invite(self, by: UserId, room_id: str, user: str, reason: str) -> None:
         """Invite; again with the same reason makes no event, and a member cannot be invited."""
@@ -315,6 +351,10 @@ class FakeUser:
     def invite(self, room: str, user: str, reason: str = "") -> None:
         """Invite somebody."""
         self.server.invite(self.id, room, user, reason)
+
+    def upgrade(self, room: str, version: str = "12") -> RoomId:
+        """Replace the room by one of another version."""
+        return self.server.upgrade(self.id, room, version)
 
     def kick(self, room: str, user: str, reason: str = "") -> None:
         """Remove somebody."""

@@ -41,7 +41,7 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
             await _to_moderators(unit, scene, notice)
             if room := _room_id(scene, notice.room):
                 await unit.outbox.say(f"{notice.key}:asker", room, views.still_waiting(scene, notice.user))
-        case n.LateAsked() | n.Promoted() | n.HelpClosed():
+        case n.LateAsked() | n.Promoted() | n.HelpClosed() | n.NotesLost() | n.OutsiderInvited():
             await _to_moderators(unit, scene, notice)
         case n.PleaseMove():
             await _in_room(unit, scene, notice.from_room, notice, urgency=Urgency.INVITE)
@@ -58,12 +58,12 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
 
 
 def _is_ended(scene: Scene) -> bool:
-    """Whether the rooms are locked first; in a deletion the bot leaves them at once, and nothing would let go."""
+    """Whether the rooms are locked first; in a deletion the bot leaves them soon, and nothing would let go."""
     return scene.plan.phase is Phase.ENDED
 
 
 async def _say(unit: Unit, scene: Scene, room: RoomId, notice: n.Notice, **options: Any) -> None:
-    if options.get("held"):
+    if "held" in options:  # people are taken out once they are told
         options |= {"group": _closing_group(scene.plan, scene.plan.round), "wake": scene.hall.id}
     await unit.outbox.say(notice.key, room, views.said(notice, scene), **options)
 
@@ -128,7 +128,24 @@ async def show_board(unit: Unit, scene: Scene, *, fresh: bool = False) -> None:
     await _show(unit, scene, Control.BOARD, scene.hall.id, views.board(scene), fresh=fresh)
     if scene.desk is not None:
         await _show(unit, scene, Control.DESK_BOARD, scene.desk, views.desk_board(scene), fresh=fresh)
-        await unit.outbox.say(f"desk-welcome:{scene.desk}", scene.desk, views.desk_welcome(scene))
+        await unit.outbox.say(desk_welcome_key(scene.desk), scene.desk, views.desk_welcome(scene))
+
+
+def desk_welcome_key(desk: str) -> str:
+    """The outbox key of what is said first at the desk."""
+    return f"desk-welcome:{desk}"
+
+
+async def tell_desk_of_removal(unit: Unit, scene: Scene, by: str | None) -> None:
+    """Tell the desk that the bot is out of the main room; the desk is closed once that is said."""
+    if scene.desk is not None:
+        key = desk_closing_key(scene.desk)
+        await unit.outbox.say(key, scene.desk, views.taken_out(scene, by), urgency=Urgency.ANSWER, wake=scene.hall.id)
+
+
+def desk_closing_key(desk: str) -> str:
+    """The outbox key of what is said last at the desk."""
+    return f"desk-closing:{desk}"
 
 
 async def show_fresh_board(unit: Unit, scene: Scene, room: RoomId) -> None:

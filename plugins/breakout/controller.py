@@ -17,7 +17,8 @@ from plugins.breakout import announce
 from plugins.breakout.carry_out import CarryOut, Task
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.changes.observed import invited, membership, room_made
+from plugins.breakout.domain.changes.ending import deleted
+from plugins.breakout.domain.changes.observed import gone_people, invited, membership, room_made, unattended
 from plugins.breakout.domain.changes.people import capacity
 from plugins.breakout.domain.desired import (
     Observed,
@@ -30,12 +31,14 @@ from plugins.breakout.domain.desired import (
 )
 from plugins.breakout.domain.model import Errand, Phase, Presence, Seat, Session, Settings
 from plugins.breakout.domain.moments import advance, board_moment, next_moment
-from plugins.breakout.domain.notices import Notice
+from plugins.breakout.domain.notices import Notice, RoomClosed
 from plugins.breakout.domain.pauses import Pauses
 from plugins.breakout.domain.plan import Stage, Step, plan
+from plugins.breakout.follow import Follower
 from plugins.breakout.observe import Hall, look, rooms_of, see
-from plugins.breakout.record import Record
+from plugins.breakout.record import Record, note_of
 from plugins.breakout.relaying import to_relay
+from plugins.breakout.restore import Restorer
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Desk, Sessions
 from plugins.breakout.views import desk_texts, stray_texts, texts_of
@@ -75,6 +78,8 @@ class Controller:
         self._options = Options(tuple(config.call_event_types), config.history_visibility, config.encryption)
         self._carry_out = CarryOut(host, config)
         self._record = Record(host.homeserver)
+        self._restorer = Restorer(host, config, self._record)
+        self._follower = Follower(host, config)
         self._pauses: dict[RoomId, Pauses] = {}
         self._fetched: dict[str, RawEvent | None] = {}
         """Messages to relay, between their fetching and their relaying; None where they cannot be had."""
@@ -88,6 +93,10 @@ class Controller:
         counts at once. A room in which something fails for now pauses; the others go on.
         """
         main = RoomId(key)
+        await self._restorer.restore(main)
+        if await self._follower.follow(main):
+            await self._record.keep(main, None)
+            return None
         pauses = self._pauses.setdefault(main, Pauses())
         before: list[Task] = []
         while True:
@@ -101,7 +110,8 @@ class Controller:
             if not ripe:
                 await self._record.keep(main, work.rooms)
                 fetches = [self._fetch_at.get(errand.event) for errand in work.errands]
-                return min((moment for moment in (work.again, *fetches, *waits) if moment), default=None)
+                later = await self._follower.let_go(main)
+                return min((moment for moment in (work.again, later, *fetches, *waits) if moment), default=None)
             stage = min(task.step.stage for task in ripe)
             tasks = [task for task in ripe if task.step.stage is stage]
             if tasks == before:  # carried out, and yet to do: whatever the reason, not without end
@@ -143,8 +153,10 @@ class Controller:
         desk = await sessions.desk(main)
         if desk is not None:
             tasks += await self._plan_desk(unit, hall, desk)
-        known = _rooms_known(desk, [*([current] if current else []), *former])
-        tasks += await self._plan_strays(unit, hall, ours.keys() - _ids(known))
+        tasks += await self._plan_strays(
+            unit, hall, ours.keys() - _ids(desk, [*([current] if current else []), *former])
+        )
+        known = note_of(desk, current, former)
         await unit.alarms.ring(main, again)
         return Work(tuple(tasks), again, current.errands if current else (), known)
 
@@ -152,6 +164,9 @@ class Controller:
         """The session after what was seen and after the time that passed, said and saved."""
         before = session
         session, notices = await self._seen(unit, hall, session, ours)
+        if hall.entered:
+            session, said = _without_people(session, hall, unit.now, self._settings)
+            notices += said
         session = _added(advance(session, now=unit.now, settings=self._paced(session)), notices)
         if session.phase is Phase.DELETED and desk is not None:
             await Sessions(unit.connection).save_desk(replace(desk, wanted=False))
@@ -299,6 +314,10 @@ class Controller:
     async def _plan_desk(self, unit: Unit, hall: Hall, desk: Desk) -> list[Task]:
         if desk.room is None and not desk.wanted:
             return []
+        if desk.room is not None and not desk.wanted:
+            last = await unit.outbox.sent(announce.desk_closing_key(desk.room))
+            if last is not None and not last.settled:
+                return []
         texts = desk_texts(await self._scene(unit, hall, desk, None))
         wish = desk_wish(desk.room, desk.creation_key, hall.for_rules(), texts, self._options, wanted=desk.wanted)
         room = await see(unit.rooms, RoomId(desk.room), self._host.me) if desk.room else None
@@ -324,6 +343,19 @@ class Controller:
         ]
 
 
+def _without_people(
+    session: Session, hall: Hall, now: datetime, settings: Settings
+) -> tuple[Session, tuple[Notice, ...]]:
+    """The session after people have gone from the main room: one whom nobody is left to command is over."""
+    if session.phase is Phase.DELETED:
+        return session, ()
+    if not hall.people:
+        over = deleted(session, now=now)
+        return over.session, tuple(notice for notice in over.notices if isinstance(notice, RoomClosed))
+    session = gone_people(session, hall.people)
+    return session, unattended(session, hall.people, settings)
+
+
 def _added(change: Change[None], notices: list[Notice]) -> Session:
     """The session of a change, its notices put to the others."""
     notices.extend(change.notices)
@@ -344,18 +376,7 @@ def _with_key(ours: Ours, key: str) -> RoomId | None:
     return min((room for room, other in ours.items() if other == key), default=None)
 
 
-def _rooms_known(desk: Desk | None, sessions: Sequence[Session]) -> dict[str, Any] | None:
-    """The rooms of a main room by what they are, as the account's own note has them; None where there are none."""
-    rooms = {
-        session.id: {str(room.number): room.room_id for room in session.rooms if room.room_id and not room.closed}
-        for session in sessions
-    }
-    known = {"desk": desk.room if desk else None, "sessions": {key: value for key, value in rooms.items() if value}}
-    return known if any(known.values()) else None
-
-
-def _ids(known: dict[str, Any] | None) -> set[RoomId]:
-    """The room ids in it."""
-    if known is None:
-        return set()
-    return {known["desk"], *(room for rooms in known["sessions"].values() for room in rooms.values())}
+def _ids(desk: Desk | None, sessions: Sequence[Session]) -> set[str | None]:
+    """The ids of the rooms of a main room that are not left for good."""
+    rooms = {room.room_id for session in sessions for room in session.rooms if not room.closed}
+    return {desk.room if desk else None, *rooms}

@@ -12,6 +12,7 @@ from bot.plugin import Host, Plugin, Unit
 from plugins.breakout import subject
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.controller import Controller
+from plugins.breakout.domain.desired import MARKER
 from plugins.breakout.store import Sessions
 from plugins.breakout.subject import Plug
 
@@ -36,8 +37,10 @@ async def refusal(error: Exception, state: Plug, unit: Unit, room: RoomId) -> Do
 
 async def start_keys(state: Plug, unit: Unit) -> Sequence[str]:
     """The main rooms for which something may be left to do."""
+    marked = await unit.rooms.rooms_with(MARKER)
+    of_rooms = {marker["main"] for marker in marked.values() if isinstance(marker.get("main"), str)}
     del state
-    return await Sessions(unit.connection).mains()
+    return sorted({*await Sessions(unit.connection).mains(), *of_rooms})
 
 
 plugin: Plugin[Plug] = Plugin(

@@ -17,22 +17,26 @@ from bot.matrix.ports import Urgency
 from bot.matrix.power import Power
 from bot.plugin import Joined, ReactionAdded, ReactionRemoved, Role, Unit
 from plugins.breakout import views
+from plugins.breakout.announce import announce, tell_desk_of_removal
 from plugins.breakout.deciding import decide, question_key
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes import help as helping
 from plugins.breakout.domain.changes import people, seats, setup
-from plugins.breakout.domain.changes.ending import discard, end
-from plugins.breakout.domain.changes.observed import membership, room_lost
+from plugins.breakout.domain.changes.ending import deleted, end
+from plugins.breakout.domain.changes.observed import membership, outsider_invited, room_lost
 from plugins.breakout.domain.changes.starting import confirm, start
 from plugins.breakout.domain.changes.timing import extend
 from plugins.breakout.domain.desired import MARKER
 from plugins.breakout.domain.model import Phase, Presence, Session
+from plugins.breakout.domain.notices import RoomClosed
 from plugins.breakout.domain.refusals import Refusal
 from plugins.breakout.keys import EXTENSION, Control, Offer, offer_of
-from plugins.breakout.observe import is_encrypted
-from plugins.breakout.store import Sessions
+from plugins.breakout.observe import is_encrypted, look, markers_of
+from plugins.breakout.scene import Scene, scene_of
+from plugins.breakout.store import Desk, Sessions
 from plugins.breakout.subject import BREAKOUT, MAIN, Place, Plug, Subject, explained, place_of, role_of, subject_of
+from plugins.breakout.succession import former_of
 
 chance = SystemRandom()
 
@@ -49,13 +53,15 @@ async def state_changed(state: Plug, unit: Unit, event: StateChange) -> None:
     place = await place_of(unit, event.room)
     if event.type == "m.room.create" and event.sender == state.host.me:
         await _room_appeared(unit, event.room)
+    if event.type == "m.room.tombstone":
+        unit.wake(event.room)
     it = await subject_of(state, unit, event.room, event.sender)
     if it.session is None and it.desk is None:
         return
     if place.kind == MAIN and it.session is not None:
         if event.type == "m.room.member":
             await _main_member(it, event)
-        elif event.type == "m.room.power_levels":
+        elif event.type == "m.room.power_levels" and event.room == it.hall.id:
             await _main_power(it, event)
     elif place.kind == BREAKOUT and event.type == "m.room.member":
         await _breakout_member(it, place, event)
@@ -76,12 +82,20 @@ async def _main_member(it: Subject, event: StateChange) -> None:
         return
     if after == "join":
         person = it.hall.person(event.state_key)
-        if person is not None:
+        if person is not None and not await _counted_before(it, event):
             await it.settle(
                 people.joined_main(session, person, people=it.hall.people, now=it.unit.now, settings=it.plug.settings)
             )
-    elif before == "join":
+    elif before == "join" and it.hall.person(event.state_key) is None:
         await it.settle(people.left_main(session, event.state_key))
+
+
+async def _counted_before(it: Subject, event: StateChange) -> bool:
+    """Whether somebody comes over from the room that the main room replaced."""
+    if it.hall.former is None or event.room != it.hall.id:
+        return False
+    old = await it.unit.rooms.content(it.hall.former, "m.room.member", event.state_key) or {}
+    return old.get("membership") == "join"
 
 
 async def _main_power(it: Subject, event: StateChange) -> None:
@@ -111,6 +125,10 @@ async def _breakout_member(it: Subject, place: Place, event: StateChange) -> Non
     if session is None or session.id != place.session or place.number is None:
         return
     user = event.state_key
+    if _text(event.content.get("membership")) == "invite" and it.hall.person(user) is None:
+        if event.sender in it.hall.moderators:
+            await it.settle(outsider_invited(session, user, place.number, by=event.sender))
+        return
     change = membership(
         session,
         place.number,
@@ -154,7 +172,11 @@ async def said(state: Plug, unit: Unit, message: Message) -> None:
 
 @plugin.on(Joined)
 async def arrived(state: Plug, unit: Unit, event: Joined) -> None:
-    """Greet a new main room with the first command."""
+    """Greet a new main room with the first command; one that replaces another gets the session of that."""
+    former = await former_of(unit.rooms, event.room, state.host.me)
+    if former is not None and await markers_of(unit.rooms, event.room, state.host.me):
+        unit.wake(former.id)
+        return
     prefix = f"{state.host.prefix}{state.config.names[0]}"
     # Strict clients refuse what comes before they have asked for our keys, and do not try it again.
     later = unit.now + GREETING_AFTER if await is_encrypted(unit.rooms, event.room) else None
@@ -171,7 +193,7 @@ async def departed(state: Plug, unit: Unit, event: Departed) -> None:
     sessions = Sessions(unit.connection)
     for main in await sessions.mains():
         if main == event.room:
-            await _main_room_lost(unit, sessions, main)
+            await _main_room_lost(state, unit, sessions, event)
             continue
         desk = await sessions.desk(main)
         if desk is not None and desk.room == event.room:
@@ -183,19 +205,32 @@ async def departed(state: Plug, unit: Unit, event: Departed) -> None:
             for room in known.rooms:
                 if room.room_id == event.room and not room.closed:
                     change = room_lost(known, room.number, event.room)
-                    await sessions.save(change.session, retired=known is not session)
+                    saved = await sessions.save(change.session, retired=known is not session)
+                    if known is session:
+                        await announce(unit, await _scene(state, unit, saved, desk), change.notices)
                     unit.wake(main)
-    del state
 
 
-async def _main_room_lost(unit: Unit, sessions: Sessions, main: str) -> None:
+async def _main_room_lost(state: Plug, unit: Unit, sessions: Sessions, event: Departed) -> None:
+    """Out of the main room nobody can command any more: the rooms are told, then closed, and so is the desk."""
+    main = event.room
     session, desk = await sessions.get(main), await sessions.desk(main)
-    if session is not None:
-        await sessions.save(discard(session))
+    if session is not None and session.phase is not Phase.DELETED:
+        change = deleted(session, now=unit.now)
+        session = await sessions.save(change.session)
+        in_rooms = [notice for notice in change.notices if isinstance(notice, RoomClosed)]
+        await announce(unit, await _scene(state, unit, session, desk), in_rooms)
     if desk is not None:
         await sessions.save_desk(replace(desk, wanted=False))
-    await unit.outbox.drop_room(RoomId(main))
+        await tell_desk_of_removal(unit, await _scene(state, unit, session, desk), event.by)
+    await unit.outbox.drop_room(main)
     unit.wake(main)
+
+
+async def _scene(state: Plug, unit: Unit, session: Session | None, desk: Desk | None) -> Scene:
+    main = session.main if session else desk.main if desk else ""
+    hall = await look(unit, state.config, state.host.me, RoomId(main))
+    return await scene_of(unit, state.host, state.config, hall, desk, session)
 
 
 # --- reactions

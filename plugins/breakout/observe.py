@@ -9,12 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.matrix.events import Content
 from bot.matrix.ids import RoomId, UserId, server_of
 from bot.plugin import Unit
 from bot.store.roomstate import Membership, RoomStates
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.desired import ENCRYPTION, MARKER, MainRoom, Member, SeenRoom
 from plugins.breakout.domain.model import Person
+from plugins.breakout.succession import Former, former_of
 
 _CALL_KEY = re.compile(r"@[^:]+:[^_]+")
 """The user id in a state key of call membership: bare (MSC3401), or `_@ann:example.org_DEVICE_m.call` (MSC4143)."""
@@ -39,8 +41,12 @@ class Hall:
     in_call: frozenset[str]
     bot: UserId
     names: Mapping[str, str]
-    encrypted: bool
     """What each person is called."""
+    encrypted: bool
+    entered: bool = True
+    """Whether the bot is in it."""
+    former: RoomId | None = None
+    """The room that it replaced, while membership of that one counts."""
 
     @property
     def moderators(self) -> frozenset[str]:
@@ -53,14 +59,19 @@ class Hall:
 
     def for_rules(self) -> MainRoom:
         """What the rules about rooms need of it."""
-        return MainRoom(self.id, self.bot, self.moderators, self.banned, self.encrypted)
+        return MainRoom(self.id, self.bot, self.moderators, self.banned, self.encrypted, self.former)
 
 
 async def look(unit: Unit, config: BreakoutConfig, me: UserId, main: RoomId) -> Hall:
     """The main room as it is."""
     members = await unit.rooms.members(main)
     power = await unit.rooms.power(main)
-    spoke = await unit.rooms.last_spoke(main)
+    spoke = dict(await unit.rooms.last_spoke(main))
+    former = await _former(unit, main, me)
+    entered = me in members and members[me].membership == "join"
+    if former is not None:
+        members = {**members, **await _left_behind(unit.rooms, former.id, members)}
+        spoke = {**await unit.rooms.last_spoke(former.id), **spoke}
     in_call = await _in_call(unit.rooms, config.call_event_types, main)
     joined = {
         user: member
@@ -80,8 +91,50 @@ async def look(unit: Unit, config: BreakoutConfig, me: UserId, main: RoomId) -> 
         for user, member in joined.items()
     )
     banned = frozenset(user for user, member in members.items() if member.membership == "ban")
-    encrypted = await is_encrypted(unit.rooms, main)
-    return Hall(main, await unit.rooms.name(main), people, banned, _via(joined, me), in_call, me, names, encrypted)
+    return Hall(
+        id=main,
+        name=await unit.rooms.name(main),
+        people=people,
+        banned=banned,
+        via=_via(joined, me),
+        in_call=in_call,
+        bot=me,
+        names=names,
+        encrypted=await is_encrypted(unit.rooms, main),
+        entered=entered,
+        former=former.id if former else None,
+    )
+
+
+async def is_in(unit: Unit, me: UserId, main: RoomId, user: UserId) -> bool:
+    """Whether somebody is in the main room, or still counts as being in it by the room that it replaced."""
+    member = await unit.rooms.content(main, "m.room.member", user)
+    if member is not None and not _is_to_come(member.get("membership")):
+        return member.get("membership") == "join"
+    former = await _former(unit, main, me)
+    old = await unit.rooms.content(former.id, "m.room.member", user) if former else None
+    return old is not None and old.get("membership") == "join"
+
+
+async def _former(unit: Unit, main: RoomId, me: UserId) -> Former | None:
+    """The room that this one replaced, while membership of it counts."""
+    former = await former_of(unit.rooms, main, me)
+    return former if former is not None and unit.now < former.until else None
+
+
+async def _left_behind(
+    rooms: RoomStates, old: RoomId, members: Mapping[UserId, Membership]
+) -> Mapping[UserId, Membership]:
+    """The members of the old room who have not been in the new one."""
+    return {
+        user: member
+        for user, member in (await rooms.members(old)).items()
+        if member.membership == "join" and (user not in members or _is_to_come(members[user].membership))
+    }
+
+
+def _is_to_come(membership: object) -> bool:
+    return membership in ("invite", "knock")
 
 
 async def is_encrypted(rooms: RoomStates, room: RoomId) -> bool:
@@ -107,19 +160,27 @@ async def see(rooms: RoomStates, room: RoomId, me: UserId) -> SeenRoom | None:
         name=await rooms.name(room) or "",
         topic=topic if isinstance(topic, str) else "",
         encrypted=await is_encrypted(rooms, room),
+        marker=await rooms.content(room, MARKER),
     )
 
 
-async def rooms_of(rooms: RoomStates, main: RoomId, me: UserId) -> Mapping[RoomId, str]:
-    """The rooms that we made for this main room, each with its creation key, whether a store knows them or not.
+async def markers_of(rooms: RoomStates, main: RoomId, me: UserId) -> Mapping[RoomId, Content]:
+    """The rooms that we made for this main room and are in, each with its marker, whether a store knows them or not.
 
     Anybody can put a marker into a room of their own, or a moderator into the main room: those are not meant.
     """
+    former = await former_of(rooms, main, me)
+    mains = (main, former.id if former else main)
     return {
-        room: str(marker.get("key"))
+        room: marker
         for room, marker in (await rooms.rooms_with(MARKER)).items()
-        if marker.get("main") == main and await rooms.creator(room) == me
+        if marker.get("main") in mains and await rooms.creator(room) == me
     }
+
+
+async def rooms_of(rooms: RoomStates, main: RoomId, me: UserId) -> Mapping[RoomId, str]:
+    """The rooms that we made for this main room, each with its creation key."""
+    return {room: str(marker.get("key")) for room, marker in (await markers_of(rooms, main, me)).items()}
 
 
 def _names(joined: Mapping[UserId, Membership]) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, Boolean, Column, Index, Integer, MetaData, String, Table, select, update
+from sqlalchemy import JSON, Boolean, Column, Index, Integer, MetaData, String, Table, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -87,6 +87,11 @@ class Sessions:
         )
         return [_loaded(row) for row in await self._connection.execute(query)]
 
+    async def knows(self, main: str) -> bool:
+        """Whether there ever was a session of this main room."""
+        query = select(sessions.c.id).where(sessions.c.main == main).limit(1)
+        return (await self._connection.execute(query)).first() is not None
+
     async def save(self, session: Session, *, retired: bool = False) -> Session:
         """Save the next revision and return it; `OutdatedError` where the loaded one is not the newest."""
         saved = replace(session, revision=session.revision + 1)
@@ -121,6 +126,16 @@ class Sessions:
         """The desk of a main room; None where there never was one."""
         row = (await self._connection.execute(select(desks).where(desks.c.main == main))).one_or_none()
         return None if row is None else Desk(row.main, row.room, row.attempt, row.wanted)
+
+    async def desk_in(self, room: str) -> Desk | None:
+        """The desk that this room is."""
+        row = (await self._connection.execute(select(desks).where(desks.c.room == room))).one_or_none()
+        return None if row is None else Desk(row.main, row.room, row.attempt, row.wanted)
+
+    async def move_desk(self, desk: Desk, main: str) -> None:
+        """The desk is another main room's from now on."""
+        await self._connection.execute(delete(desks).where(desks.c.main == desk.main))
+        await self.save_desk(replace(desk, main=main))
 
     async def save_desk(self, desk: Desk) -> None:
         """Remember the desk."""

@@ -16,10 +16,11 @@ from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change, T_co
 from plugins.breakout.domain.desired import DESK, MARKER
 from plugins.breakout.domain.model import Session, Settings
-from plugins.breakout.observe import Hall, is_ignored, look
+from plugins.breakout.observe import Hall, is_ignored, is_in, look
 from plugins.breakout.parsers import Known
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Desk, Sessions
+from plugins.breakout.succession import named_successor
 
 MAIN, AT_DESK, BREAKOUT = "main room", "desk", "breakout room"
 """The kinds of places, in the words of the glossary."""
@@ -95,18 +96,27 @@ async def place_of(unit: Unit, room: RoomId) -> Place:
     A marker alone says nothing, since anybody can put one into a room of their own: the store has to know the room.
     """
     marker = await unit.rooms.content(room, MARKER)
-    if marker is not None and isinstance(main := marker.get("main"), str):
+    if marker is not None and isinstance(marker.get("main"), str):
         sessions = Sessions(unit.connection)
         number, session_id = marker.get("room"), marker.get("session")
-        if number == DESK and (desk := await sessions.desk(main)) and desk.room == room:
-            return Place(AT_DESK, RoomId(main))
+        if number == DESK and (desk := await sessions.desk_in(room)):
+            return Place(AT_DESK, RoomId(desk.main))
         if isinstance(session_id, str) and (session := await sessions.of_id(session_id)):
             for known in session.rooms:
-                if known.room_id == room and session.main == main:
-                    current = await sessions.get(main)
+                if known.room_id == room:
+                    current = await sessions.get(session.main)
                     is_current = current is not None and current.id == session.id
-                    return Place(BREAKOUT, RoomId(main), known.number if is_current else None, session.id)
-    return Place(MAIN, room)
+                    return Place(BREAKOUT, RoomId(session.main), known.number if is_current else None, session.id)
+    return Place(MAIN, await _now_in(unit, room))
+
+
+async def _now_in(unit: Unit, room: RoomId) -> RoomId:
+    """The room that has taken the place of this main room, once its session was carried there; else this one."""
+    sessions = Sessions(unit.connection)
+    new = await named_successor(unit.rooms, room)
+    if new is None or await sessions.get(room) or await sessions.desk(room):
+        return room
+    return new if await sessions.get(new) or await sessions.desk(new) else room
 
 
 async def standing(plug: Plug, unit: Unit, room: RoomId, user: UserId) -> Standing | None:
@@ -121,10 +131,10 @@ async def standing(plug: Plug, unit: Unit, room: RoomId, user: UserId) -> Standi
 
 async def role_of(plug: Plug, unit: Unit, main: RoomId, user: UserId) -> Role:
     """Whether somebody is a moderator: joined to the main room, and with power enough there."""
-    member = await unit.rooms.content(main, "m.room.member", user) or {}
     power = await unit.rooms.power(main)
-    is_moderator = member.get("membership") == "join" and power.level(user) >= plug.config.moderator_power_level
-    return Role.MODERATOR if is_moderator else Role.ANYONE
+    if power.level(user) < plug.config.moderator_power_level:
+        return Role.ANYONE
+    return Role.MODERATOR if await is_in(unit, plug.host.me, main, user) else Role.ANYONE
 
 
 async def subject(plug: Plug, unit: Unit, message: Message, standing: Standing) -> Subject:

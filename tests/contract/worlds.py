@@ -56,6 +56,7 @@ class Person(Protocol):
     async def react(self, room: RoomId, target: EventId, key: str) -> EventId: ...
     async def redact(self, room: RoomId, target: EventId) -> None: ...
     async def set_state(self, room: RoomId, type_: str, content: Content, key: str = "") -> None: ...
+    async def upgrade(self, room: RoomId, version: str) -> RoomId: ...
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,9 @@ class OnFake:
     async def set_state(self, room: RoomId, type_: str, content: Content, key: str = "") -> None:
         self.user.set_state(room, type_, content, key)
 
+    async def upgrade(self, room: RoomId, version: str) -> RoomId:
+        return self.user.upgrade(room, version)
+
 
 @dataclass(frozen=True)
 class OnSynapse:
@@ -156,6 +160,9 @@ class OnSynapse:
 
     async def set_state(self, room: RoomId, type_: str, content: Content, key: str = "") -> None:
         await _told(self.user.set_state(room, type_, dict(content), key))
+
+    async def upgrade(self, room: RoomId, version: str) -> RoomId:
+        return RoomId(await _told(self.user.upgrade(room, version)))
 
 
 async def _told(doing: Awaitable[T]) -> T:

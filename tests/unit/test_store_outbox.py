@@ -340,3 +340,13 @@ async def test_old_texts_are_forgotten_but_not_that_they_were_said(post: Post) -
     await post.outbox.say("old", ROOM, says("secret"))
     await post.outbox.edit("old", says("edited"))
     assert bodies(await post.send_all(now=later)) == ["* edited"]
+
+
+async def test_what_a_former_life_said_is_not_said_again(post: Post) -> None:
+    await post.outbox.said_before("hello", ROOM)
+    await post.outbox.say("hello", ROOM, says("hello"))
+    await post.outbox.edit("hello", says("hello there"))
+    assert await post.send_all() == []
+    sent = await post.outbox.sent("hello")
+    assert sent is not None
+    assert sent.settled

@@ -55,6 +55,7 @@ class SeenRoom:
     name: str
     topic: str
     encrypted: bool = False
+    marker: Content | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class MainRoom:
     moderators: frozenset[str]
     banned: frozenset[str] = frozenset()
     encrypted: bool = False
+    former: str | None = None
+    """The room that it replaced, while membership of that one counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,17 @@ def restricted_to(*rooms: str | None) -> Content:
     return {"join_rule": "restricted", "allow": allow} if allow else {"join_rule": "invite"}
 
 
+def is_locked(levels: Content) -> bool:
+    """Whether a room with these power levels is locked: participants cannot say anything."""
+    return bool(levels.get("events_default") == _MODERATOR)
+
+
+def lets_in(join_rules: Content, room: str) -> bool:
+    """Whether members of `room` may walk in."""
+    allow = join_rules.get("allow")
+    return isinstance(allow, list) and any(isinstance(rule, Mapping) and rule.get("room_id") == room for rule in allow)
+
+
 def creation_key(session: Session, room: Room) -> str:
     """Unique to this attempt of making this room."""
     return f"{session.id}-{room.number}-{room.attempt}"
@@ -191,13 +205,13 @@ def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts:
         creation_key=creation_key(session, room),
         texts=texts,
         power=power_levels(main.bot, main.moderators, options, locked=locked),
-        join_rules=restricted_to(desk, main.id if walk_in else None),
+        join_rules=restricted_to(desk, *((main.id, main.former) if walk_in else ())),
         marker=_marker(main.id, creation_key(session, room), session.id, room.number),
         history_visibility=options.history_visibility,
         invite=_to_invite(session, room, main) if is_open and session.phase is Phase.RUNNING else (),
         may_stay=frozenset({main.bot}) if goes else _may_stay(session, room, main, is_open=is_open),
         banned=main.banned if is_open else frozenset(),
-        closing=session.phase is Phase.ENDED and not room.removed,
+        closing=session.phase in (Phase.ENDED, Phase.DELETED) and not room.removed,
         goes=goes,
         locked=locked,
         encrypted=options.encrypts(main),
@@ -215,14 +229,15 @@ def _to_invite(session: Session, room: Room, main: MainRoom) -> tuple[str, ...]:
 
 
 def _may_stay(session: Session, room: Room, main: MainRoom, *, is_open: bool) -> frozenset[str]:
-    """Moderators always; while it is open, those whose seat it is or was until they have moved."""
+    """Moderators always; while it is open, its guests and those whose seat it is or was until they have moved."""
     seated = (
         seat.user
         for seat in session.seats.values()
         if (seat.room == room.number or (seat.moved_from == room.number and seat.presence is not Presence.JOINED))
         and seat.user not in session.passed
     )
-    return frozenset({main.bot, *main.moderators, *(seated if is_open else ())})
+    outsiders = (user for user, number in session.outsiders if number == room.number)
+    return frozenset({main.bot, *main.moderators, *((*seated, *outsiders) if is_open else ())})
 
 
 def desk_wish(

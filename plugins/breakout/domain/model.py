@@ -200,6 +200,8 @@ class Session:
     """Late joiners about whom the moderators were asked."""
     guests: frozenset[tuple[str, int]] = frozenset()
     """Moderators who want to go into a room, and need an invite since they are not at the desk."""
+    outsiders: frozenset[tuple[str, int]] = frozenset()
+    """Who is not in the main room, and was invited into a room by a moderator: they may stay while it is open."""
     left_out: frozenset[str] = frozenset()
     """Whose seat a moderator took away by hand: a start does not deal them one again."""
     asked_at: Mapping[str, datetime] = field(default_factory=dict)

@@ -341,6 +341,46 @@ class HelpClosed(Notice):
 
 
 @dataclass(frozen=True, slots=True)
+class RoomMadeAnew(Notice):
+    """In the main room: the bot is out of this room, so that its people are invited to another one."""
+
+    KIND: ClassVar[str] = "made-anew"
+    round: int
+    room: int
+    attempt: int
+    users: tuple[str, ...] = field(metadata=SAID)
+
+
+@dataclass(frozen=True, slots=True)
+class Unattended(Notice):
+    """In the main room, once a round: no moderator is left, and the rooms close by themselves at `at`."""
+
+    KIND: ClassVar[str] = "unattended"
+    round: int
+    at: datetime = field(metadata=SAID)
+
+
+@dataclass(frozen=True, slots=True)
+class OutsiderInvited(Notice):
+    """To the moderators: one of them invited somebody who is not in the main room."""
+
+    KIND: ClassVar[str] = "outsider"
+    round: int
+    user: str
+    room: int
+    by: str = field(metadata=SAID)
+
+
+@dataclass(frozen=True, slots=True)
+class NotesLost(Notice):
+    """To the moderators: the store is lost, and the session was put together from its rooms."""
+
+    KIND: ClassVar[str] = "notes-lost"
+    round: int
+    ends_at: datetime | None = field(metadata=SAID)
+
+
+@dataclass(frozen=True, slots=True)
 class Broadcast(Notice):
     """In the breakout room: the text of the command whose event id is `id`."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from plugins.breakout.domain.desired import DESK, ENCRYPTED, ENCRYPTION, Content, Observed, RoomWish, SeenRoom
+from plugins.breakout.domain.desired import DESK, ENCRYPTED, ENCRYPTION, MARKER, Content, Observed, RoomWish, SeenRoom
 from plugins.breakout.domain.model import Phase, Presence, Session
 
 MOST_AT_CREATION = 10
@@ -116,6 +116,8 @@ def is_wanted(step: Step, session: Session) -> bool:
             return (waits and user not in session.passed) or (user, number) in session.guests
         case Remove(number, _, _, user):
             seat = session.seats.get(user)
+            if (user, number) in session.outsiders:
+                return not _lets_in(session, number)
             return seat is None or seat.room != number or user in session.passed or not _lets_in(session, number)
         case _:
             return True
@@ -159,6 +161,8 @@ def _states(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:
         return
     if wish.encrypted and not seen.encrypted:
         yield SetState(wish.number, Stage.LOCK, room_id, ENCRYPTION, ENCRYPTED)
+    if seen.marker is not None and seen.marker != wish.marker:
+        yield SetState(wish.number, Stage.SHAPE, room_id, MARKER, wish.marker)
     if seen.name != wish.texts.name:
         yield SetState(wish.number, Stage.SHAPE, room_id, "m.room.name", {"name": wish.texts.name})
     if seen.topic != wish.texts.topic:

@@ -19,7 +19,9 @@ from plugins.breakout.views.outcomes import (
     greeting,
     help_asked,
     help_withdrawn,
+    invite_me,
     kept_back,
+    moved,
     nothing_to_relay,
     progress,
     receipt,
@@ -35,14 +37,16 @@ from plugins.breakout.views.outcomes import (
     who_is_here,
 )
 from plugins.breakout.views.refusals import explain
-from plugins.breakout.views.rooms import desk_texts, stray_texts, texts_of
+from plugins.breakout.views.rooms import desk_texts, read_room_name, read_task, stray_texts, texts_of
 from plugins.breakout.views.said import (
     broadcast,
     desk_welcome,
     not_made,
     passed_on,
+    plan_lost,
     said,
     still_waiting,
+    taken_out,
     unreachable,
 )
 from plugins.breakout.views.said import help_asked as help_asked_notice
@@ -66,14 +70,19 @@ __all__ = [
     "help_asked",
     "help_asked_notice",
     "help_withdrawn",
+    "invite_me",
     "kept_back",
     "me",
+    "moved",
     "next_step",
     "not_made",
     "nothing_to_relay",
     "passed_on",
+    "plan_lost",
     "progress",
     "queue",
+    "read_room_name",
+    "read_task",
     "receipt",
     "rejoined",
     "room_removed",
@@ -85,6 +94,7 @@ __all__ = [
     "status_of_room",
     "still_waiting",
     "stray_texts",
+    "taken_out",
     "task_changed",
     "texts_of",
     "time_left",

@@ -386,6 +386,22 @@ def greeting(prefix: str) -> Doc:
     )
 
 
+def invite_me(scene: Scene) -> Doc:
+    """To the moderators: the main room was upgraded, and the bot may not go into the new one."""
+    return doc(
+        say("{main} was replaced by a new room, which I may not enter.", main=scene.main_name),
+        say("Please invite me there: the breakout rooms come along. Until then, commands work here."),
+    )
+
+
+def moved(scene: Scene) -> Doc:
+    """In the room that replaced the main room: its breakout rooms have come along."""
+    return doc(
+        say("The breakout rooms have come along to this room; they stay as they are."),
+        say("Commands work here now, such as `{p} status`.", p=scene.prefix),
+    )
+
+
 def progress(scene: Scene, done: int, of: int, seconds: float) -> Doc:
     """How far the invites are."""
     del scene

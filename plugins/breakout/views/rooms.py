@@ -13,6 +13,17 @@ def room_name(scene: Scene, room: Room) -> str:
     return f"{room.name} · {scene.main_name}"
 
 
+def read_room_name(name: str, main_name: str) -> str:
+    """What a breakout room of this Matrix name is called; the main room may have had another name then."""
+    ending = f" · {main_name}"
+    return name.removesuffix(ending) if name.endswith(ending) else name.rpartition(" · ")[0] or name
+
+
+def read_task(topic: str) -> str:
+    """The task that a breakout room's topic begins with; empty where there is none."""
+    return topic.rpartition("\n")[0]
+
+
 def texts_of(scene: Scene, room: Room) -> Texts:
     """The words of a breakout room.
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.message.doc import Bullets, Doc, Inline, Para, Quote, Relayed, doc
 from plugins.breakout.domain import notices as n
-from plugins.breakout.domain.model import Mode
+from plugins.breakout.domain.model import Mode, Phase
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.boards import KEYCAPS
 from plugins.breakout.views.words import length, listed, mentioned, people, say, say_n
@@ -111,6 +111,31 @@ def _about_people(notice: n.Notice, scene: Scene) -> Doc:
             )
             head = say("{who}, {room} is full.", who=scene.mention(notice.user), room=scene.room(notice.room))
             return doc(head, where).aloud()
+        case n.RoomMadeAnew():
+            return doc(
+                say("I was taken out of {room}, so I made it anew.", room=scene.room_name(notice.room)),
+                say("{people}: open the new invitation and accept.", people=mentioned(scene, notice.users)),
+            ).aloud()
+        case n.Unattended():
+            return doc(
+                say(
+                    "No moderator is here any more. The breakout rooms close by themselves at {end}.",
+                    end=scene.clock(notice.at),
+                ),
+                say("`{s}back` in a breakout room leads back here before.", s=scene.sign),
+            )
+        case n.OutsiderInvited():
+            return doc(
+                say(
+                    "{who}, who is not in {main}, was invited to {room} by {by}: a guest there until the rooms close.",
+                    who=scene.name(notice.user),
+                    main=scene.main_name,
+                    room=scene.room(notice.room),
+                    by=scene.name(notice.by),
+                )
+            )
+        case n.NotesLost():
+            return notes_lost(scene, notice)
         case n.Promoted():
             return doc(say("{who} is a moderator now, and has no seat any more.", who=scene.name(notice.user)))
         case n.HelpAsked():
@@ -277,6 +302,29 @@ def not_made(scene: Scene, number: int, why: str) -> Doc:
     )
 
 
+def notes_lost(scene: Scene, notice: n.NotesLost) -> Doc:
+    """To the moderators: what is known of the session, and what is not."""
+    p, rooms = scene.prefix, listed([scene.room(room.number) for room in scene.plan.open_rooms])
+    head = say("I have lost my notes, and have found these breakout rooms again: {rooms}.", rooms=rooms)
+    seats = say("Whoever is in a room or invited to it has their seat there. `{p} assign` mends what is wrong.", p=p)
+    if scene.plan.phase is Phase.ENDED:
+        time = [say("They are closed; `{p} start` opens them again.", p=p)]
+    elif notice.ends_at is not None:
+        time = [say("They close at {end}, as before.", end=scene.clock(notice.ends_at))]
+    else:
+        time = [say("I know of no set end: `{p} timer 10m` sets one, `{p} end` brings everybody back.", p=p)]
+    gone = say("Requests for help and who sat out are lost: please ask for help again.")
+    return doc(head, seats, time, gone)
+
+
+def plan_lost(scene: Scene) -> Doc:
+    """To the moderators: what was planned and not begun is gone."""
+    return doc(
+        say("I have lost my notes. No breakout rooms are open; a plan that was not started is gone."),
+        say("Please set it up again, such as `{p} setup 4`.", p=scene.prefix),
+    )
+
+
 def broadcast(scene: Scene, by: str, text: Relayed) -> Doc:
     """A text of a moderator for the rooms; it pings the room."""
     return doc(say("**{who}**: {text}", who=scene.name(by), text=text)).aloud(room=True)
@@ -288,6 +336,21 @@ def passed_on(scene: Scene, by: str, author: str, text: Relayed) -> Doc:
         return broadcast(scene, by, text)
     passed = say("**{author}**, passed on by {who}: {text}", author=scene.name(author), who=scene.name(by), text=text)
     return doc(passed).aloud(room=True)
+
+
+def taken_out(scene: Scene, by: str | None) -> Doc:
+    """At the desk: the bot is out of the main room, and with it the session is over."""
+    if by is None:
+        head = say(
+            "I am no longer in {main}: its breakout rooms are closed, and so is this desk.", main=scene.main_link()
+        )
+    else:
+        head = say(
+            "{by} has removed me from {main}: its breakout rooms are closed, and so is this desk.",
+            by=scene.name(by),
+            main=scene.main_link(),
+        )
+    return doc(head, say("Invite me there again, and `{p} setup` begins anew.", p=scene.prefix)).aloud()
 
 
 def desk_welcome(scene: Scene) -> Doc:

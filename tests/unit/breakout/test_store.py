@@ -60,6 +60,7 @@ FULL = Session(
     waiting=frozenset({"@e:x"}),
     guests=frozenset({(MOD, 1)}),
     left_out=frozenset({"@f:x"}),
+    outsiders=frozenset({("@g:x", 1)}),
     asked_at={"@a:x": NOW},
     pending=Pending(Confirm.DELETE, MOD, LATER, "confirm:$e", timedelta(minutes=5)),
     errands=(Errand("$e", MOD, MAIN, "$thread", 1, "$other"),),

@@ -146,6 +146,7 @@ def finish(session: Session, *, why: EndReason, now: datetime) -> tuple[Session,
         closing_by=None,
         closing_at=None,
         passed=frozenset(),
+        outsiders=frozenset(),
         waiting=frozenset(),
     )
     return session, tuple(notices)

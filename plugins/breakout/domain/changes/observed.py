@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from plugins.breakout.domain.change import Change
+from plugins.breakout.domain.changes.people import left_main
 from plugins.breakout.domain.changes.rooms import stay_put
 from plugins.breakout.domain.changes.seats import INSIDE, given, rooms_with_space
-from plugins.breakout.domain.model import Help, Mode, Phase, Presence, Room, Seat, Session, Settings
-from plugins.breakout.domain.notices import Notice, PleaseMove, WalkedIntoFull, WelcomePerson, WelcomeRoom
+from plugins.breakout.domain.model import Help, Mode, Person, Phase, Presence, Room, Seat, Session, Settings
+from plugins.breakout.domain.notices import (
+    Notice,
+    OutsiderInvited,
+    PleaseMove,
+    RoomMadeAnew,
+    Unattended,
+    WalkedIntoFull,
+    WelcomePerson,
+    WelcomeRoom,
+)
 from plugins.breakout.domain.phases import is_running
 
 
@@ -54,7 +65,11 @@ def room_lost(session: Session, number: int, room_id: str) -> Change[None]:
         for seat in session.people_of(number)
         if seat.presence in INSIDE | {Presence.INVITED}
     )
-    return Change(session.with_seats(*again), None)
+    session = session.with_seats(*again)
+    users = tuple(seat.user for seat in session.people_of(number) if seat.presence is Presence.ASSIGNED)
+    if not is_running(session) or not users:
+        return Change(session, None)
+    return Change(session, None, (RoomMadeAnew(session.id, session.round, number, anew.attempt, users),))
 
 
 def room_closed(session: Session, number: int) -> Change[None]:
@@ -82,6 +97,32 @@ def invited(session: Session, user: str, number: int, *, now: datetime, settings
 
 def _with(session: Session, seat: Seat, presence: Presence, now: datetime) -> Session:
     return session.with_seats(replace(seat, presence=presence, invited_at=now, problem=""))
+
+
+def outsider_invited(session: Session, user: str, number: int, *, by: str) -> Change[None]:
+    """A moderator (`by`) invited somebody who is not in the main room: a guest of that room, without a seat."""
+    if session.phase not in (Phase.RUNNING, Phase.CLOSING) or session.room(number).removed:
+        return Change(session, None)
+    if (user, number) in session.outsiders:
+        return Change(session, None)
+    invited_one = OutsiderInvited(session.id, session.round, user, number, by)
+    return Change(replace(session, outsiders=session.outsiders | {(user, number)}), None, (invited_one,))
+
+
+def gone_people(session: Session, people: Sequence[Person]) -> Session:
+    """The session without the seats of those who are not in the main room any more."""
+    present = {person.user for person in people}
+    for user in [user for user in session.seats if user not in present]:
+        session = left_main(session, user).session
+    return session
+
+
+def unattended(session: Session, people: Sequence[Person], settings: Settings) -> tuple[Notice, ...]:
+    """That no moderator is left while rooms are open, for those who wonder when it will end."""
+    is_open = session.phase in (Phase.RUNNING, Phase.CLOSING) and session.started_at is not None
+    if not is_open or session.started_at is None or any(person.moderator for person in people):
+        return ()
+    return (Unattended(session.id, session.round, session.ends_at or session.started_at + settings.max_duration),)
 
 
 def unreachable(
@@ -124,6 +165,8 @@ def membership(
         return Change(_moderator_moved(session, room, user, now, came=after == "join"), None)
     if session.phase not in (Phase.RUNNING, Phase.CLOSING):
         return Change(session, None)
+    if after in ("leave", "ban"):
+        session = replace(session, outsiders=session.outsiders - {(user, number)})
     if after == "join":
         return _came(session, room, user, now, capacity)
     if after in ("leave", "ban"):
