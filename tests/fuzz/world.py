@@ -27,7 +27,7 @@ from bot.testing.fake import FakeHomeserver, FakeServer
 from bot.testing.harness import Room, Talk, life, user_id
 from plugins.breakout.domain.model import Session
 from plugins.breakout.store import Desk, Sessions
-from tests.kill_matrix.inline import without_threads
+from tests.kill_matrix.simulated.inline import without_threads
 
 PHASES = ("none", "set up", "running", "closing", "ended", "delete asked")
 """Where the class stands when the attempt begins."""
