@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -449,8 +450,9 @@ class FakeHomeserver:
         *,
         urgency: Urgency = Urgency.LOCK,
     ) -> EventId:
-        """Change the state of a room."""
+        """Change the state of a room; what is no JSON raises `TypeError`."""
         del urgency
+        json.dumps(content)
         if type_ == "m.room.power_levels" and self.server.room(room).creator == self._me:
             users = {user: level for user, level in content.get("users", {}).items() if user != self._me}
             is_infinite = self._me in self.server.room(room).power.creators

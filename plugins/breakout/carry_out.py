@@ -330,7 +330,7 @@ class CarryOut:
 
     async def _set_state(self, step: SetState) -> Outcome:
         room = RoomId(step.room_id)
-        await self._host.homeserver.set_state(room, step.type, step.content, urgency=Urgency.LOCK)
+        await self._host.homeserver.set_state(room, step.type, dict(step.content), urgency=Urgency.LOCK)
         return Outcome(((room, step.type, "", dict(step.content), self._host.me),))
 
     async def _go(self, task: Task, step: Go) -> Outcome:

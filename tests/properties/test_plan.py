@@ -309,6 +309,7 @@ def test_a_room_is_unlocked_before_people_are_invited_into_it(world: World) -> N
 @given(world=worlds(), cuts=CUTS)
 def test_a_session_that_is_deleted_leaves_nothing_behind(world: World, cuts: list[int]) -> None:
     world.session = replace(world.session, phase=Phase.DELETED)
+    world.told = frozenset(room.number for room in world.session.rooms)
     world.desk_wanted = False
     settle(world, cuts)
     assert world.rooms == {}

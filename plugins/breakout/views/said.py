@@ -313,7 +313,7 @@ def notes_lost(scene: Scene, notice: n.NotesLost) -> Doc:
         time = [say("They close at {end}, as before.", end=scene.clock(notice.ends_at))]
     else:
         time = [say("I know of no set end: `{p} timer 10m` sets one, `{p} end` brings everybody back.", p=p)]
-    gone = say("Requests for help and who sat out are lost: please ask for help again.")
+    gone = say("Requests for help and who sat out are lost; what was typed while I was away is not done.")
     return doc(head, seats, time, gone)
 
 

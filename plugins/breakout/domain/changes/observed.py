@@ -165,7 +165,7 @@ def membership(
         return Change(_moderator_moved(session, room, user, now, came=after == "join"), None)
     if session.phase not in (Phase.RUNNING, Phase.CLOSING):
         return Change(session, None)
-    if after in ("leave", "ban"):
+    if after in ("leave", "ban") and (user, number) in session.outsiders:
         session = replace(session, outsiders=session.outsiders - {(user, number)})
     if after == "join":
         return _came(session, room, user, now, capacity)
