@@ -28,6 +28,7 @@ async def bot_on(server: Homeserver, name: str, folder: Path, **settings: object
         async with NioHomeserver.connect(
             server.url, account.user_id, account.device_id, account.access_token, clock, key_store(folder)
         ) as homeserver:
+            await homeserver.find_limits()  # as the admin's `login` does
             app = App(account=homeserver, database=database, loaded=load({"breakout": settings}), clock=clock)
             async with running(app):
                 yield account.user_id

@@ -11,7 +11,7 @@ from tests.kill_matrix.simulated.boundaries import Blow, Fate, Kind, Point
 from tests.kill_matrix.simulated.inline import without_threads
 from tests.kill_matrix.simulated.session import Outcome, dealt, differences, played, points
 
-SESSIONS = 4
+SESSIONS = 2
 
 
 @pytest.fixture(scope="module")
