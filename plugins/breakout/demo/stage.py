@@ -75,6 +75,11 @@ class BotProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process as the system knows it; None before its start."""
+        return None if self._process is None else self._process.pid
+
     async def start(self) -> None:
         """Start the process; it is ready when it answers, and not before."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}

@@ -1,0 +1,1 @@
+"""Many sessions at once, people and moderators in disorder, requests that fail: what must hold holds throughout."""
