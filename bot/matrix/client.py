@@ -165,7 +165,11 @@ class NioHomeserver:
         if type_ == "m.room.power_levels" and (version := await self._version_if_ours(room)):
             content = {**content, "users": self._users(content, version)}
         where = path("rooms", room, "state", type_, state_key)
-        return EventId((await self._act("PUT", where, content, room=room, urgency=urgency)).text("event_id"))
+        event_id = EventId((await self._act("PUT", where, content, room=room, urgency=urgency)).text("event_id"))
+        if self._encryption and type_ == ENCRYPTION:
+            # What is said next is said before sync tells of it.
+            self._encryption.note_settings(room, content)
+        return event_id
 
     async def join(self, room: RoomId, via: Sequence[str] = ()) -> None:
         """Join a room, if need be through the servers `via`."""

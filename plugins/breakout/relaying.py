@@ -34,7 +34,14 @@ class Copy:
     @property
     def is_encrypted_file(self) -> bool:
         """Whether it carries the key of an attachment (client-server API, "Sending encrypted attachments")."""
-        return isinstance(self.content.get("file"), Mapping)
+        return isinstance(self.content.get("file"), Mapping) or _bears_key(self.content)
+
+
+def _bears_key(value: object) -> bool:
+    """Whether a key stands anywhere in it: of a thumbnail (`info.thumbnail_file`), of one picture of many."""
+    if isinstance(value, Mapping):
+        return isinstance(value.get("key"), Mapping) or any(map(_bears_key, value.values()))
+    return isinstance(value, list) and any(map(_bears_key, value))
 
 
 def to_relay(event: RawEvent) -> Words | Copy | None:

@@ -117,6 +117,17 @@ def session_of(bot: Bot, room: str) -> str:
     return bot.account._encryption._machine.outbound(RoomId(room), {}).id
 
 
+async def test_a_room_that_the_bot_encrypts_hears_nothing_in_clear_from_then_on(bot: Bot, person: Come) -> None:
+    ann = await person("Ann")
+    room = await ann.create_room("Open", powers={bot.account.me: 100}, invite=[bot.account.me])
+    await bot.account.join(RoomId(room))
+    await say(bot, room, "for everybody")
+    await bot.account.set_state(RoomId(room), "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+    secret = await say(bot, room, "between us")
+    sent = {event["event_id"]: event["type"] for event in await ann.messages(room)}
+    assert sent[secret] == "m.room.encrypted"
+
+
 async def test_a_command_and_its_answer_in_an_encrypted_room(bot: Bot, person: Come) -> None:
     ann = await person("Ann")
     room = await together(bot, ann)

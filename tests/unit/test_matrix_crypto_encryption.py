@@ -237,6 +237,44 @@ async def test_many_rooms_at_once_ask_for_devices_together(world: World) -> None
     assert world.server.asked["query"] <= 2
 
 
+async def test_who_waited_for_a_query_that_failed_asks_again(world: World) -> None:
+    world.person(ANN)
+    other = RoomId("!other:here")
+    world.server.settings[other], world.server.members[other] = {"algorithm": MEGOLM}, [ANN]
+    gate = asyncio.Event()
+    world.server.meanwhile["query"], world.server.failing["query"] = gate.wait, Temporary("502")
+    first = asyncio.create_task(world.says())
+    while not world.server.asked["query"]:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    second = asyncio.create_task(world.says(other))
+    while world.server.asked["members"] < 2:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    gate.set()
+    with pytest.raises(Temporary):
+        await first
+    await second
+    assert len(world.server.inbox[ANN, "PHONE"]) == 1
+
+
+async def test_who_joins_while_the_members_are_asked_for_reads_the_next_message(world: World) -> None:
+    world.person(ANN)
+    before = {"chunk": [_member(ANN)]}
+
+    async def joins() -> None:
+        world.server._members = lambda *_: before  # type: ignore[method-assign]
+        world.person(BOB)
+        await world.sees(_member(BOB))
+
+    # The room is known, so that the sync reaches it.
+    await world.says()
+    await world.sees(_member(ANN))
+    world.server.meanwhile["members"] = joins
+    await world.says()
+    del world.server._members
+    raw = await world.says()
+    assert world.people[BOB].hears(world.server, raw) == "hello"
+
+
 async def test_a_server_that_does_not_answer_delays_one_message_only(world: World) -> None:
     ann = world.person(ANN)
     world.server.members[ROOM].append(FAR)

@@ -57,6 +57,8 @@ class _Room:
     settings: Content
     members: frozenset[UserId] | None = None
     """Who is in it or invited; None: to be asked, something has changed."""
+    changes: int = 0
+    """How often they have changed."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -144,6 +146,7 @@ class Encryption:
         """Somebody is being invited or removed: who may read the next message is to be asked, not awaited by sync."""
         if known := self._rooms.get(room):
             known.members = None
+            known.changes += 1
 
     def forget(self, room: RoomId) -> None:
         """We are out of a room, and will read nothing there any more."""
@@ -232,23 +235,27 @@ class Encryption:
     async def _members(self, room: RoomId, known: _Room) -> frozenset[UserId]:
         if (members := known.members) is not None:
             return members
+        changes = known.changes
         answer = await self._ask("GET", path("rooms", room, "members"), query={"not_membership": "leave"})
-        members = known.members = frozenset(
+        members = frozenset(
             UserId(str(raw.get("state_key")))
             for raw in events_of(answer.json, "chunk")
             if mapping(raw.get("content")).get("membership") in ("join", "invite")
         )
+        if known.changes == changes:  # else the answer may be older than what sync told meanwhile
+            known.members = members
         return members
 
     async def _know(self, users: Iterable[UserId]) -> None:
         """Ask for the devices of those who are not known; those who wait for it meanwhile are asked for together."""
-        now = self._clock.now()
-        mine = {user for user in users if user not in self._known and not self._is_unreachable(user, now)}
-        self._wanted |= mine
+        users = frozenset(users)
+        self._wanted |= self._unknown(users)
         async with self._querying:
-            asked = {user for user in self._wanted if user not in self._known}
-            if not mine & asked:
+            # Looked at again: whoever was asking for the same users meanwhile may have failed.
+            mine, now = self._unknown(users), self._clock.now()
+            if not mine:
                 return
+            asked = mine | (self._wanted - self._known)
             self._wanted.clear()
             # Before the request: a change that comes by sync meanwhile takes them out again.
             self._known |= asked
@@ -264,6 +271,10 @@ class Encryption:
             self._unreachable = waiting | dict.fromkeys(failed, now + UNREACHABLE_FOR)
             found = mapping(answer.get("device_keys"))
             await self._in_turns(sorted(asked - failed), lambda some: self._machine.learn(found, some))
+
+    def _unknown(self, users: Iterable[UserId]) -> set[UserId]:
+        now = self._clock.now()
+        return {user for user in users if user not in self._known and not self._is_unreachable(user, now)}
 
     def _is_unreachable(self, who: UserId | tuple[str, str], now: datetime) -> bool:
         return self._unreachable.get(who, now) > now
