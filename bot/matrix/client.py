@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Self
+from urllib.parse import quote
 
 from nio.client.async_client import AsyncClient
 
@@ -211,19 +212,29 @@ class NioHomeserver:
         """Take a ban back; fine if there is none."""
         await self._member(room, "unban", user, "", Urgency.INVITE, lambda now: now != "ban")
 
+    async def bring_in(self, room: RoomId, user: UserId) -> None:
+        """Have a user of our own server join, by Synapse's admin API ("Edit room membership"); fine if they are in."""
+        where = f"/_synapse/admin/v1/join/{quote(room, safe='')}"
+        await self._change(room, where, {"user_id": user}, Urgency.INVITE, lambda now: now == "join")
+
     async def _member(
         self, room: RoomId, verb: str, user: UserId, reason: str, urgency: Urgency, is_so: Callable[[str], bool]
     ) -> None:
-        body = _with_reason({"user_id": user}, reason)
+        await self._change(room, path("rooms", room, verb), _with_reason({"user_id": user}, reason), urgency, is_so)
+
+    async def _change(
+        self, room: RoomId, where: str, body: Content, urgency: Urgency, is_so: Callable[[str], bool]
+    ) -> None:
+        """Change the membership of the user whom `body` names; fine where it is so already."""
         try:
-            await self._act("POST", path("rooms", room, verb), body, room=room, urgency=urgency)
+            await self._act("POST", where, body, room=room, urgency=urgency)
             if self._encryption:
                 self._encryption.members_change(room)
         except Permanent as refused:
             # Servers tell "is so already" and "may not" apart only by words; the state tells it for certain.
             if refused.status != 403:  # noqa: PLR2004
                 raise
-            now = await self._membership(room, user)
+            now = await self._membership(room, UserId(body["user_id"]))
             if now is None or not is_so(now):
                 raise
 

@@ -86,6 +86,10 @@ class Members(Protocol):
     async def ban(self, room: RoomId, user: UserId, reason: str) -> None: ...
     async def unban(self, room: RoomId, user: UserId) -> None: ...
 
+    async def bring_in(self, room: RoomId, user: UserId) -> None:
+        """Have a user of our own server join, without their doing; an account that is no server admin may not."""
+        ...
+
 
 class Speaker(Protocol):
     """Events that a room shows. `key` is the transaction id: a repeat returns the first event's id."""

@@ -93,6 +93,8 @@ class FakeServer:
         self.names: dict[str, str] = {}
         self.blocking: set[str] = set()
         """Who refuses every invite."""
+        self.admins: set[str] = set()
+        """Who may have others join."""
         self.news = asyncio.Event()
         self._numbers = count(1)
         self._sent: dict[tuple[str, str, str], EventId] = {}
@@ -201,6 +203,21 @@ class FakeServer:
         if membership != "invite" and not self._rule_lets_in(room, user):
             raise Permanent(403, "M_FORBIDDEN", "You are not invited to this room.")
         self._member(room, user, user, "join")
+
+    def bring_in(self, by: UserId, room_id: str, user: str) -> None:
+        """Have somebody join, as a server admin: an invite without a reason, and its acceptance."""
+        if by not in self.admins:
+            raise Permanent(403, "M_FORBIDDEN", "You are not a server admin")
+        if user.partition(":")[2] != self.name:
+            raise Permanent(400, "M_UNKNOWN", "This endpoint can only be used with local users")
+        if user not in self.names:
+            raise Permanent(404, "M_NOT_FOUND", "User not found")
+        blocking, self.blocking = self.blocking, set()
+        try:
+            self.invite(by, room_id, user, "")
+        finally:
+            self.blocking = blocking
+        self.join(UserId(user), room_id)
 
     def leave(self, user: UserId, room_id: str, reason: str = "") -> None:
         """Leave, or decline."""
@@ -501,6 +518,15 @@ class FakeHomeserver:
                 self.server.unban(self._me, room, user)
 
         await self._call("unban", act, room, user)
+
+    async def bring_in(self, room: RoomId, user: UserId) -> None:
+        """Have a user of our own server join; fine if they are in it."""
+
+        def act() -> None:
+            if self.server.room(room).membership(user) != "join":
+                self.server.bring_in(self._me, room, user)
+
+        await self._call("bring_in", act, room, user)
 
     # --- Speaker
 

@@ -225,16 +225,20 @@ class Homeserver:
 
     async def override_ratelimit(self, user_id: str) -> None:
         """Lift every limit for one user, as the documentation tells admins to."""
+        await self._administer(
+            "POST", f"v1/users/{user_id}/override_ratelimit", {"messages_per_second": 0, "burst_count": 0}
+        )
+
+    async def make_admin(self, user_id: str) -> None:
+        """Let a user do what admins of the server may."""
+        await self._administer("PUT", f"v1/users/{user_id}/admin", {"admin": True})
+
+    async def _administer(self, method: str, where: str, body: Json) -> None:
+        """A request below `/_synapse/admin/`, by an admin made for such requests."""
         async with self._borrowed() as session:
             if self._admin is None:
                 self._admin = await self.register(f"admin-{secrets.token_hex(4)}", "secret", admin=True)
-            await ask(
-                session,
-                "POST",
-                f"{self.url}/_synapse/admin/v1/users/{user_id}/override_ratelimit",
-                token=self._admin,
-                body={"messages_per_second": 0, "burst_count": 0},
-            )
+            await ask(session, method, f"{self.url}/_synapse/admin/{where}", token=self._admin, body=body)
 
     async def restart(self) -> None:
         """End the server and start it again on the same folder and port (about 2 s)."""

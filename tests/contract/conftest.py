@@ -65,4 +65,4 @@ async def _world(server: Homeserver | None) -> AsyncIterator[World]:
         async def person(name: str) -> Person:
             return OnSynapse(await server.participant(f"{name.lower()}_{test}", name, session=session))
 
-        yield World(account, person)
+        yield World(account, person, lambda: server.make_admin(login.user_id))

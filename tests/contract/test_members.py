@@ -6,6 +6,7 @@ import pytest
 
 from bot.errors import Permanent
 from bot.matrix.events import RawEvent
+from bot.matrix.ids import UserId
 from tests.contract.worlds import World, types
 
 
@@ -134,3 +135,39 @@ async def test_removing_who_is_gone_is_fine_also_without_the_level(world: World)
     hers = await ann.create_room("Hers", invite=[world.bot.me])
     await world.bot.join(hers)
     await world.bot.remove(hers, bob.id, "")
+
+
+async def test_an_admin_brings_people_in_invited_or_not_and_again_without_effect(world: World) -> None:
+    ann, bob = await world.person("Ann"), await world.person("Bob")
+    room = await world.room(ann)
+    await world.make_admin()
+    await world.catch_up()
+    for person in (ann, bob, ann):
+        await world.bot.bring_in(room, person.id)
+        assert await world.membership(room, person.id) == "join"
+    assert memberships(await world.heard(room)) == [("join", ""), ("invite", ""), ("join", "")]
+
+
+async def test_who_left_can_be_brought_in_and_who_is_banned_cannot(world: World) -> None:
+    ann, bob = await world.person("Ann"), await world.person("Bob")
+    room = await world.room(ann, bob)
+    await ann.leave(room)
+    await world.bot.ban(room, bob.id, "")
+    await world.make_admin()
+    await world.bot.bring_in(room, ann.id)
+    assert await world.membership(room, ann.id) == "join"
+    with pytest.raises(Permanent):
+        await world.bot.bring_in(room, bob.id)
+    assert await world.membership(room, bob.id) == "ban"
+
+
+async def test_only_an_admin_of_the_server_brings_anybody_in_and_only_its_own_people(world: World) -> None:
+    ann = await world.person("Ann")
+    room = await world.room(ann)
+    with pytest.raises(Permanent, match="M_FORBIDDEN"):
+        await world.bot.bring_in(room, ann.id)
+    await world.make_admin()
+    for stranger in ("@nobody-has-this-name:" + ann.id.partition(":")[2], "@ann:elsewhere.example"):
+        with pytest.raises(Permanent):
+            await world.bot.bring_in(room, UserId(stranger))
+    assert await world.membership(room, ann.id) == "invite"

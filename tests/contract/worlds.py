@@ -178,6 +178,8 @@ class World:
 
     bot: Homeserver
     person: Callable[[str], Awaitable[Person]]
+    make_admin: Callable[[], Awaitable[None]]
+    """The bot's account becomes one of the homeserver's admins."""
     since: str | None = field(default=None)
 
     def use_version(self, version: str) -> None:
@@ -265,4 +267,9 @@ def in_memory(server: FakeServer) -> World:
     async def person(name: str) -> Person:
         return OnFake(server.user(name.lower(), name))
 
-    return World(FakeHomeserver(server), person)
+    bot = FakeHomeserver(server)
+
+    async def make_admin() -> None:
+        server.admins.add(bot.me)
+
+    return World(bot, person, make_admin)
