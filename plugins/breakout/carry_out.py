@@ -17,12 +17,19 @@ from bot.plugin import Host, Unit
 from plugins.breakout import announce
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.changes.observed import invited, room_closed, room_made, unreachable
+from plugins.breakout.domain.changes.observed import (
+    brought_in,
+    invited,
+    must_tap,
+    room_closed,
+    room_made,
+    unreachable,
+)
 from plugins.breakout.domain.desired import DESK, ENCRYPTED, ENCRYPTION, MARKER, RoomWish
 from plugins.breakout.domain.model import Phase, Session
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.pauses import LONGEST_PAUSE, Pauses, Place
-from plugins.breakout.domain.plan import Ban, Go, Invite, MakeRoom, Remove, SetState, Step, Unban, is_wanted
+from plugins.breakout.domain.plan import Ban, BringIn, Go, Invite, MakeRoom, Remove, SetState, Step, Unban, is_wanted
 from plugins.breakout.observe import look
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Sessions
@@ -128,7 +135,7 @@ class CarryOut:
                 except RateLimited:
                     raise
                 except (Temporary, Permanent) as error:
-                    if not isinstance(task.step, Invite | Remove | Ban):
+                    if not isinstance(task.step, Invite | BringIn | Remove | Ban):
                         raise
                     failure = failure or error
                 if len(done) >= NOTED_AT_ONCE:
@@ -228,6 +235,8 @@ class CarryOut:
                 return await self._make(task, step)
             case Invite() as step:
                 return await self._invite(step)
+            case BringIn() as step:
+                return await self._bring_in(step)
             case Remove() as step:
                 act = self._host.homeserver.remove
                 return await self._take_out(step, act(RoomId(step.room_id), UserId(step.user), step.reason), "leave")
@@ -323,6 +332,19 @@ class CarryOut:
 
             return Outcome(note=failed)
         return Outcome(self._member(step.room_id, step.user, "invite").state, note)
+
+    async def _bring_in(self, step: BringIn) -> Outcome:
+        """Who cannot be brought in is left an invite, which the next pass sends where there is none."""
+        try:
+            await self._host.homeserver.bring_in(RoomId(step.room_id), UserId(step.user))
+        except Permanent as refused:
+            log.warning("somebody has to accept their invite, though members is force_join", why=str(refused))
+            return Outcome(note=lambda session, _unit: must_tap(session, step.user, step.number))
+
+        def note(session: Session, unit: Unit) -> Change[None]:
+            return brought_in(session, step.user, step.number, now=unit.now, settings=self._settings)
+
+        return Outcome(self._member(step.room_id, step.user, "join").state, note)
 
     async def _take_out(self, step: Remove | Ban, call: Awaitable[None], membership: str) -> Outcome:
         await call

@@ -86,6 +86,11 @@ class BreakoutConfig(PluginConfig):
     encryption: Literal["auto", "always", "never"] = Field(
         "auto", description="Whether breakout rooms and the desk are encrypted; `auto`: where the main room is."
     )
+    members: Literal["invite", "force_join"] = Field(
+        "invite",
+        description="How people come into their rooms: by an invite that they accept, or, where the bot is an admin of "
+        "its Synapse, at once and without a tap (`force_join`; people of other servers are invited).",
+    )
     call_event_types: tuple[str, ...] = Field(
         ("org.matrix.msc3401.call.member", "m.call.member"),
         description="State events by which people take part in calls; participants may send them while a room is open.",

@@ -75,7 +75,12 @@ class Controller:
     def __init__(self, host: Host, config: BreakoutConfig) -> None:
         self._host, self._config = host, config
         self._settings = config.settings()
-        self._options = Options(tuple(config.call_event_types), config.history_visibility, config.encryption)
+        self._options = Options(
+            tuple(config.call_event_types),
+            config.history_visibility,
+            config.encryption,
+            brings_in=config.members == "force_join",
+        )
         self._carry_out = CarryOut(host, config)
         self._record = Record(host.homeserver)
         self._restorer = Restorer(host, config, self._record)

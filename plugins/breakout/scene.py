@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ids import RoomId, UserId, server_of
 from bot.message.doc import Inline, Mention, Name, RoomLink
 from bot.plugin import Host, Unit
 from plugins.breakout.config import BreakoutConfig
@@ -34,6 +34,8 @@ class Scene:
     settings: Settings
     former_names: Mapping[str, str]
     """Names of people who have gone."""
+    brings_in: bool = False
+    """Whether people come into their rooms without a tap."""
 
     @property
     def plan(self) -> Session:
@@ -85,6 +87,12 @@ class Scene:
         shape = "%H:%M" if local.date() == self.now.astimezone(self.zone).date() else "%d %b %H:%M"
         return f"{local:{shape} %Z}"
 
+    def is_brought_in(self, user: str) -> bool:
+        """Whether somebody comes into their room without a tap; people of other servers cannot."""
+        seat = self.plan.seats.get(user)
+        is_local = server_of(UserId(user)) == server_of(self.hall.bot)
+        return self.brings_in and is_local and not (seat and seat.must_tap)
+
     def inside(self, number: int) -> int:
         """How many of a room's people are in it."""
         return sum(seat.presence is Presence.JOINED for seat in self.plan.people_of(number))
@@ -117,4 +125,5 @@ async def scene_of(
         sign=host.prefix,
         settings=config.settings(),
         former_names=former,
+        brings_in=config.members == "force_join",
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Session
+from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat, Session
 
 MARKER = "org.breakoutbot.room"
 """The type of the state event that says of a room whose it is; ids only, since every member can read it."""
@@ -98,6 +98,8 @@ class Options:
     history_visibility: str = "invited"
     encryption: str = "auto"
     """`auto`: rooms are encrypted where the main room is; or `always`, or `never`."""
+    brings_in: bool = False
+    """Whether people are to be in without accepting an invite themselves."""
 
     def encrypts(self, main: MainRoom) -> bool:
         """Whether the rooms of this main room are to be encrypted."""
@@ -118,6 +120,8 @@ class RoomWish:
     history_visibility: str
     invite: tuple[str, ...] = ()
     """Who waits for an invite."""
+    bring_in: frozenset[str] = frozenset()
+    """Who is to be in without a tap of theirs, invited before or not."""
     may_stay: frozenset[str] = frozenset()
     """Who may be in it or hold an invite, besides those to invite."""
     banned: frozenset[str] = frozenset()
@@ -209,6 +213,7 @@ def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts:
         marker=_marker(main.id, creation_key(session, room), session.id, room.number),
         history_visibility=options.history_visibility,
         invite=_to_invite(session, room, main) if is_open and session.phase is Phase.RUNNING else (),
+        bring_in=_to_bring_in(session, room) if is_open and options.brings_in else frozenset(),
         may_stay=frozenset({main.bot}) if goes else _may_stay(session, room, main, is_open=is_open),
         banned=main.banned if is_open else frozenset(),
         closing=session.phase in (Phase.ENDED, Phase.DELETED) and not room.removed,
@@ -226,6 +231,19 @@ def _to_invite(session: Session, room: Room, main: MainRoom) -> tuple[str, ...]:
         if seat.presence is Presence.ASSIGNED and seat.user not in session.passed
     )
     return tuple(dict.fromkeys([*seated, *guests]))
+
+
+def _to_bring_in(session: Session, room: Room) -> frozenset[str]:
+    """Who has come before decides alone whether to come again."""
+    if session.phase is not Phase.RUNNING:
+        return frozenset()
+    return frozenset(seat.user for seat in session.people_of(room.number) if is_brought_in(session, seat))
+
+
+def is_brought_in(session: Session, seat: Seat) -> bool:
+    """Whether the person of a seat has still to come into its room, and nothing says that they do not want to."""
+    waits = seat.presence in (Presence.ASSIGNED, Presence.INVITED)
+    return waits and not seat.must_tap and seat.user not in session.passed
 
 
 def _may_stay(session: Session, room: Room, main: MainRoom, *, is_open: bool) -> frozenset[str]:

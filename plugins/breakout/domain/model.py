@@ -113,6 +113,8 @@ class Seat:
     moved_until: datetime | None = None
     late: bool = False
     """Seated while the session was running."""
+    must_tap: bool = False
+    """The homeserver did not let us have them join: they accept the invite themselves."""
 
 
 class Confirm(StrEnum):

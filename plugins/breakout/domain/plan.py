@@ -6,7 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from plugins.breakout.domain.desired import DESK, ENCRYPTED, ENCRYPTION, MARKER, Content, Observed, RoomWish, SeenRoom
+from plugins.breakout.domain.desired import (
+    DESK,
+    ENCRYPTED,
+    ENCRYPTION,
+    MARKER,
+    Content,
+    Observed,
+    RoomWish,
+    SeenRoom,
+    is_brought_in,
+)
 from plugins.breakout.domain.model import Phase, Presence, Session
 
 MOST_AT_CREATION = 10
@@ -63,6 +73,16 @@ class Invite(Step):
 
 
 @dataclass(frozen=True, slots=True)
+class BringIn(Step):
+    """Have a person join, who is then invited by the same step where they were not."""
+
+    room_id: str
+    user: str
+    reason: str
+    """Of the invite that they get where the homeserver does not let us."""
+
+
+@dataclass(frozen=True, slots=True)
 class Remove(Step):
     """Remove a person, or withdraw the invite."""
 
@@ -114,6 +134,9 @@ def is_wanted(step: Step, session: Session) -> bool:
             seat = session.seats.get(user)
             waits = seat is not None and seat.room == number and seat.presence is Presence.ASSIGNED
             return (waits and user not in session.passed) or (user, number) in session.guests
+        case BringIn(number, _, _, user):
+            seat = session.seats.get(user)
+            return seat is not None and seat.room == number and is_brought_in(session, seat)
         case Remove(number, _, _, user):
             seat = session.seats.get(user)
             if (user, number) in session.outsiders:
@@ -136,7 +159,11 @@ def _of_room(wish: RoomWish, observed: Observed, own_server: str) -> Iterator[St
     if seen is None:
         return
     yield from _states(wish, wish.room_id, seen)
-    yield from _invites(wish, wish.room_id, seen)
+    brought = frozenset(user for user in wish.bring_in if _server_of(user) == own_server)
+    yield from _invites(wish, wish.room_id, seen, brought)
+    for user in sorted(brought):
+        if (member := seen.members.get(user)) is not None and member.membership == "invite":
+            yield BringIn(wish.number, Stage.MAKE, wish.room_id, user, wish.texts.invite)
     if wish.closing and wish.number not in observed.told_closed:
         return
     out = tuple(_removals(wish, wish.room_id, seen))
@@ -147,7 +174,7 @@ def _of_room(wish: RoomWish, observed: Observed, own_server: str) -> Iterator[St
 
 def _make(wish: RoomWish, own_server: str) -> Step:
     """Remote users are invited one by one: a failing invite would fail the whole call, though the room exists."""
-    local = [user for user in wish.invite if user.partition(":")[2] == own_server]
+    local = [user for user in wish.invite if _server_of(user) == own_server]
     return MakeRoom(wish.number, Stage.MAKE, wish, tuple(local[:MOST_AT_CREATION]))
 
 
@@ -180,7 +207,11 @@ def _without_bot(levels: Content) -> Mapping[str, object]:
     return {**levels, "users": below}
 
 
-def _invites(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:
+def _server_of(user: str) -> str:
+    return user.partition(":")[2]
+
+
+def _invites(wish: RoomWish, room_id: str, seen: SeenRoom, brought: frozenset[str]) -> Iterator[Step]:
     for user in wish.invite:
         member = seen.members.get(user)
         if member is not None and member.membership in INSIDE:
@@ -191,7 +222,8 @@ def _invites(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:
             continue
         if member is not None and member.membership == "ban":
             yield Unban(wish.number, Stage.MAKE, room_id, user)
-        yield Invite(wish.number, Stage.MAKE, room_id, user, wish.texts.invite)
+        step = BringIn if user in brought else Invite
+        yield step(wish.number, Stage.MAKE, room_id, user, wish.texts.invite)
 
 
 def _removals(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:

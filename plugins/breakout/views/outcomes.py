@@ -266,6 +266,8 @@ def rejoined(scene: Scene, told: Rejoined) -> Doc:
     """What `rejoin` comes to, where it needs words."""
     room: Inline = scene.room(told.room.number) if told.room else Text("")
     match told.how:
+        case Rejoin.INVITED_AGAIN | Rejoin.SEATED if scene.brings_in:
+            return doc(say("You are taken to {room}.", room=room))
         case Rejoin.INVITED_AGAIN | Rejoin.SEATED:
             return doc(say("Your invitation to {room} is on its way.", room=room))
         case Rejoin.STILL_INVITED:

@@ -90,12 +90,13 @@ def said(notice: n.Notice, scene: Scene) -> Doc:
 def _about_people(notice: n.Notice, scene: Scene) -> Doc:
     match notice:
         case n.LateSeated():
+            who, room = scene.mention(notice.user), scene.room(notice.room)
+            if scene.is_brought_in(notice.user):
+                return doc(
+                    say("{who}, welcome: you are taken to your breakout room, {room}.", who=who, room=room)
+                ).aloud()
             return doc(
-                say(
-                    "{who}, welcome: your breakout room is {room}. Open the invitation and accept.",
-                    who=scene.mention(notice.user),
-                    room=scene.room(notice.room),
-                )
+                say("{who}, welcome: your breakout room is {room}. Open the invitation and accept.", who=who, room=room)
             ).aloud()
         case n.LateAsked():
             return late_asked(scene, notice)
@@ -201,6 +202,8 @@ def main_started(scene: Scene) -> Doc:
     name = f"{example.name} · {scene.main_name}"
     if session.mode is Mode.CHOOSE:
         how = say("Choose a room with its number on the board, or `{p} choose 2`.", p=scene.prefix)
+    elif scene.brings_in:
+        how = say("You are taken to your room: look for it in your list of rooms, such as **{name}**.", name=name)
     else:
         how = say("Open the invitation, such as **{name}**, and accept.", name=name)
     stay = say("You stay in this room too. Tap 🔁 for a new invitation.")

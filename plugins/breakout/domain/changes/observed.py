@@ -95,6 +95,31 @@ def invited(session: Session, user: str, number: int, *, now: datetime, settings
     return Change(session, None, (move,) if is_running(session) else ())
 
 
+def brought_in(session: Session, user: str, number: int, *, now: datetime, settings: Settings) -> Change[None]:
+    """The person is in that room without having tapped: invited and come in one."""
+    before = invited(session, user, number, now=now, settings=settings)
+    came = membership(
+        before.session,
+        number,
+        user,
+        before="invite",
+        after="join",
+        by_self=True,
+        by_bot=False,
+        moderator=False,
+        now=now,
+    )
+    return Change(came.session, None, (*before.notices, *came.notices))
+
+
+def must_tap(session: Session, user: str, number: int) -> Change[None]:
+    """The person cannot be brought in: the invite to that room is theirs to accept."""
+    seat = session.seats.get(user)
+    if seat is None or seat.room != number:
+        return Change(session, None)
+    return Change(session.with_seats(replace(seat, must_tap=True)), None)
+
+
 def _with(session: Session, seat: Seat, presence: Presence, now: datetime) -> Session:
     return session.with_seats(replace(seat, presence=presence, invited_at=now, problem=""))
 
