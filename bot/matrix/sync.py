@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from typing import Protocol
 
 import structlog
@@ -49,7 +50,7 @@ async def follow(
     while True:
         try:
             batch = await reader.sync(since, 0.0 if first else LONG_POLL)
-            batch = _state_only(batch) if since is None else await _filled(reader, batch, since)
+            batch = _state_only(batch) if since is None else await _Gaps(reader, clock, chance).filled(batch, since)
             await accept(batch, first=first)
         except LoginLost:
             raise
@@ -80,24 +81,45 @@ def _state_of(delta: RoomDelta) -> RoomDelta:
     return RoomDelta(delta.state, tuple(event for event in delta.timeline if "state_key" in event))
 
 
-async def _filled(reader: Reader, batch: SyncBatch, since: str) -> SyncBatch:
-    """The batch with what its limited timelines leave out."""
-    filled: dict[RoomId, RoomDelta] = {
-        room: await _fill(reader, room, delta, delta.gap, since) for room, delta in batch.joined.items() if delta.gap
-    }
-    return replace(batch, joined={**batch.joined, **filled}) if filled else batch
+class _Gaps:
+    """Fills what limited timelines leave out; one that fails for now is tried again, and holds the batch."""
+
+    def __init__(self, reader: Reader, clock: Clock, chance: Callable[[], float]) -> None:
+        self._reader, self._clock, self._chance = reader, clock, chance
+
+    async def filled(self, batch: SyncBatch, since: str) -> SyncBatch:
+        """The batch with all that happened since `since`."""
+        joined = {room: await self._filled(room, delta, since) for room, delta in batch.joined.items()}
+        return replace(batch, joined=joined)
+
+    async def _filled(self, room: RoomId, delta: RoomDelta, since: str) -> RoomDelta:
+        if delta.gap is None or _is_new(delta):
+            return delta
+        try:
+            earlier = await self._earlier(room, delta.gap, since)
+        except Permanent as refused:
+            log.warning("what was missed cannot be read", room=room, why=str(refused))
+            return delta
+        timeline = _each_once((*earlier, *delta.timeline))
+        # State that is now in the timeline stands there in its place; before it, it would come too early.
+        state = tuple(event for event in delta.state if event.get("event_id") not in timeline)
+        return RoomDelta(state, tuple(timeline.values()))
+
+    async def _earlier(self, room: RoomId, gap: str, since: str) -> Iterable[RawEvent]:
+        """The events of a gap. With many rooms one fails each time: the whole batch asked for again would never end."""
+        for failures in count():
+            try:
+                return await self._reader.messages_before(room, gap, since)
+            except Temporary as error:
+                pause = _pause(failures, error, self._chance())
+                log.warning("what was missed cannot be read yet", room=room, why=str(error))
+                await self._clock.sleep_until(self._clock.now() + pause)
+        raise AssertionError
 
 
-async def _fill(reader: Reader, room: RoomId, delta: RoomDelta, gap: str, since: str) -> RoomDelta:
-    try:
-        earlier = await reader.messages_before(room, gap, since)
-    except Permanent as refused:
-        log.warning("what was missed cannot be read", room=room, why=str(refused))
-        return delta
-    timeline = _each_once((*earlier, *delta.timeline))
-    # State that is now in the timeline stands there in its place; before it, it would come too early.
-    state = tuple(event for event in delta.state if event.get("event_id") not in timeline)
-    return RoomDelta(state, tuple(timeline.values()))
+def _is_new(delta: RoomDelta) -> bool:
+    """Whether we have just come into the room: such a timeline is always limited, and what was before is not news."""
+    return any(event.get("type") == "m.room.create" for event in (*delta.state, *delta.timeline))
 
 
 def _each_once(events: Iterable[RawEvent]) -> Mapping[object, RawEvent]:

@@ -246,6 +246,15 @@ async def test_the_first_sync_has_the_state_and_later_ones_the_news(account: Nio
     assert later.joined[room].gap is None
 
 
+async def test_a_room_that_is_new_says_limited_and_comes_with_its_creation(account: NioHomeserver) -> None:
+    """Which is how `bot.matrix.sync` knows that there is nothing to read back."""
+    since = (await account.sync(None, 0)).token
+    room = await account.create(PLAN, new_key())
+    delta = (await account.sync(since, 10)).joined[room]
+    assert delta.gap is not None
+    assert "m.room.create" in {event["type"] for event in (*delta.state, *delta.timeline)}
+
+
 async def test_what_a_long_absence_left_out_is_read_back(account: NioHomeserver, people: People) -> None:
     ann = await people("Ann")
     room = await account.create(replace(PLAN, invite=(member(ann),)), new_key())

@@ -38,6 +38,7 @@ class FakeReader:
         self.answers = list(answers)
         self.asked: list[tuple[str | None, float]] = []
         self.earlier: Sequence[RawEvent] | Exception = ()
+        self.fails_first: list[Exception] = []
         self.gaps: list[tuple[str, str, str]] = []
         self.dry = asyncio.Event()
 
@@ -53,6 +54,8 @@ class FakeReader:
 
     async def messages_before(self, room: RoomId, token: str, until: str) -> Sequence[RawEvent]:
         self.gaps.append((room, token, until))
+        if self.fails_first:
+            raise self.fails_first.pop(0)
         if isinstance(self.earlier, Exception):
             raise self.earlier
         return self.earlier
@@ -150,9 +153,32 @@ async def test_what_a_limited_timeline_leaves_out_is_put_before_it_each_event_on
 async def test_a_gap_that_cannot_be_read_now_keeps_the_batch_waiting() -> None:
     batch = SyncBatch("s1", {MAIN: RoomDelta(timeline=(text(5),), gap="t5")})
     reader, inbox = FakeReader(batch), Inbox()
-    reader.earlier = Temporary("502")
+    reader.earlier = (text(4),)
+    reader.fails_first = [Temporary("502")] * 3
+    assert await run(reader, inbox) == [0.5, 1, 2]
+    assert ids(inbox.took[0][0].joined[MAIN].timeline) == ["$4", "$5"]
+
+
+async def test_a_gap_that_was_read_is_not_read_again_because_of_another_one() -> None:
+    """With many rooms one of them fails each time: the batch would never be taken in."""
+    rooms = [RoomId(f"!{number}") for number in range(5)]
+    batch = SyncBatch("s1", {room: RoomDelta(timeline=(text(5),), gap="t5") for room in rooms})
+    reader, inbox = FakeReader(batch), Inbox()
+    reader.fails_first = [Temporary("502")]
     await run(reader, inbox)
-    assert inbox.took == []
+    assert [room for room, _, _ in reader.gaps] == [rooms[0], *rooms]
+    assert [since for since, _ in reader.asked] == ["s0", "s1"]
+
+
+@pytest.mark.parametrize("part", ["state", "timeline"])
+async def test_a_room_that_is_new_to_us_has_no_gap(part: str) -> None:
+    """Synapse says "limited" of every room that we have just joined or made: what was before is not ours."""
+    created = {"event_id": "$1", "type": "m.room.create", "state_key": ""}
+    batch = SyncBatch("s1", {MAIN: RoomDelta(**{part: (created,)}, gap="t1")})
+    reader, inbox = FakeReader(batch), Inbox()
+    await run(reader, inbox)
+    assert reader.gaps == []
+    assert inbox.tokens == ["s1"]
 
 
 async def test_a_gap_that_is_refused_is_left_open() -> None:
