@@ -20,6 +20,7 @@ from plugins.breakout.domain.desired import (
     Texts,
     desired,
     desk_wish,
+    is_brought_in,
     power_levels,
     restricted_to,
 )
@@ -29,6 +30,7 @@ from plugins.breakout.domain.plan import (
     INSIDE,
     MOST_AT_CREATION,
     Ban,
+    BringIn,
     Go,
     Invite,
     MakeRoom,
@@ -63,9 +65,10 @@ class World:
     rooms: dict[int, SeenRoom] = field(default_factory=dict)
     told: frozenset[int] = frozenset()
     made: int = 0
+    options: Options = OPTIONS
 
     def wishes(self) -> tuple[RoomWish, ...]:
-        rooms = desired(self.session, self.main, self.desk, TEXTS, OPTIONS)
+        rooms = desired(self.session, self.main, self.desk, TEXTS, self.options)
         if self.desk is None and not self.desk_wanted:
             return rooms
         return (*rooms, desk_wish(self.desk, "desk-1", self.main, TEXTS[DESK], OPTIONS, wanted=self.desk_wanted))
@@ -91,6 +94,11 @@ class World:
                 assert self.membership(number, step.user) not in ("join", "ban")
                 self._member(number, step.user, "invite")
                 self._invited(number, step.user)
+            case BringIn():
+                assert self.membership(number, step.user) not in ("join", "ban")
+                assert step.user.endswith(":x")
+                self._member(number, step.user, "join")
+                self.session = noted.brought_in(self.session, step.user, number, now=NOW, settings=SETTINGS).session
             case Remove():
                 assert self.membership(number, step.user) in INSIDE
                 self._member(number, step.user, "leave")
@@ -206,6 +214,7 @@ def worlds(draw: st.DrawFn) -> World:
     world = World(
         session, Main(MAIN, BOT, frozenset(MODERATORS), banned, draw(st.booleans())), desk, draw(st.booleans())
     )
+    world.options = Options(brings_in=draw(st.booleans()))
     for room in rooms:
         if room.room_id is not None and not room.closed:
             world.rooms[room.number] = draw(seen_rooms())
@@ -262,6 +271,16 @@ def test_whoever_waits_for_an_invite_has_one_at_the_end(world: World, cuts: list
         for seat in world.session.seats.values():
             waits = seat.presence is Presence.ASSIGNED and seat.user not in world.session.passed
             assert not waits or world.membership(seat.room, seat.user) in INSIDE
+
+
+@given(world=worlds(), cuts=CUTS)
+def test_whoever_can_be_brought_in_is_in_at_the_end(world: World, cuts: list[int]) -> None:
+    world.options = Options(brings_in=True)
+    settle(world, cuts)
+    if world.session.phase is Phase.RUNNING:
+        for seat in world.session.seats.values():
+            there = world.membership(seat.room, seat.user)
+            assert there != "invite" or seat.user.endswith(":y") or not is_brought_in(world.session, seat)
 
 
 @given(world=worlds(), cuts=CUTS)

@@ -159,7 +159,7 @@ def _of_room(wish: RoomWish, observed: Observed, own_server: str) -> Iterator[St
     if seen is None:
         return
     yield from _states(wish, wish.room_id, seen)
-    brought = frozenset(user for user in wish.bring_in if _server_of(user) == own_server)
+    brought = frozenset(user for user in wish.bring_in - wish.banned if _server_of(user) == own_server)
     yield from _invites(wish, wish.room_id, seen, brought)
     for user in sorted(brought):
         if (member := seen.members.get(user)) is not None and member.membership == "invite":
