@@ -21,7 +21,7 @@ from bot.matrix.events import Event, Invited, Item, Message, Reaction, StateChan
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Homeserver, Limits
 from bot.matrix.sync import follow
-from bot.matrix.translate import echoes, state_rows, translate
+from bot.matrix.translate import accepted_for_us, echoes, state_rows, translate
 from bot.plugin import Host
 from bot.reconcile import Reconciler
 from bot.schedule import Bell, Schedule
@@ -150,10 +150,14 @@ class App:
         """What of the batch is news: what was said before we came is history, and new rooms come with old state."""
         came = {room: _came_at(room, batch, self._account.me) for room in batch.joined}
         known = {room for room in batch.joined if await self._was_in(rooms, room)}
-        return tuple(
-            _dated(event, batch.server_time) if first and batch.server_time else event
-            for event in translate(batch, self._account.me)
-            if self._is_news(event, known, came.get(event.room, frozenset()))
+        brought = (accepted_for_us(room, batch, self._account.me) for room in batch.joined if room not in known)
+        return (
+            *(invited for invited in brought if invited),
+            *(
+                _dated(event, batch.server_time) if first and batch.server_time else event
+                for event in translate(batch, self._account.me)
+                if self._is_news(event, known, came.get(event.room, frozenset()))
+            ),
         )
 
     async def _was_in(self, rooms: RoomStates, room: RoomId) -> bool:

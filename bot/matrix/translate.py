@@ -148,6 +148,22 @@ def _invite(room: RoomId, stripped: tuple[RawEvent, ...], me: UserId, now: datet
     return None
 
 
+def accepted_for_us(room: RoomId, batch: SyncBatch, me: UserId) -> Invited | None:
+    """An invite that the homeserver accepted in our name (Synapse's `auto_accept_invites`), where sync never showed it.
+
+    Servers say in `unsigned` what a state event replaced, Synapse whose that was (`prev_sender`) too.
+    """
+    for raw in batch.joined[room].timeline:
+        before = mapping(raw.get("unsigned"))
+        is_ours = raw.get("type") == "m.room.member" and raw.get("state_key") == me and raw.get("sender") == me
+        if is_ours and mapping(before.get("prev_content")).get("membership") == "invite":
+            try:
+                return Invited(room, user_id(str(before.get("prev_sender"))), batch.server_time or from_ms(_ms(raw)))
+            except ValueError:
+                return None
+    return None
+
+
 def _departure(room: RoomId, delta: RoomDelta, me: UserId, now: datetime) -> Departed:
     by, banned = None, False
     for raw in _raws(delta.state, delta.timeline):

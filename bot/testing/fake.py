@@ -333,7 +333,7 @@ class FakeServer:
         if key is not None:
             event["state_key"] = key
             if old is not None:
-                event["unsigned"] = {"prev_content": old["content"]}
+                event["unsigned"] = {"prev_content": old["content"], "prev_sender": old["sender"]}
             room.state[type_, key] = event
         room.events.append(event)
         self.stream.append((room.id, event))

@@ -19,7 +19,7 @@ from bot.matrix.events import (
 )
 from bot.matrix.ids import RoomId
 from bot.matrix.sync import follow
-from bot.matrix.translate import state_rows
+from bot.matrix.translate import accepted_for_us, state_rows
 from tests.contract.worlds import MARKER, World, new_key
 
 
@@ -80,6 +80,18 @@ async def test_a_room_that_is_entered_comes_with_its_state_and_the_own_join(worl
     assert rows["m.room.name", ""] == {"name": "Hers"}
     assert rows["m.room.member", world.bot.me]["membership"] == "join"
     assert rows["m.room.member", ann.id]["membership"] == "join"
+
+
+async def test_an_invite_that_was_accepted_before_it_was_heard_of_says_by_whom_all_the_same(world: World) -> None:
+    """As with Synapse's `auto_accept_invites`, or where the bot was away."""
+    ann = await world.person("Ann")
+    await world.catch_up()
+    hers = await ann.create_room("Hers", invite=[world.bot.me])
+    await world.bot.join(hers)
+    batch = await world.bot.sync(world.since, 10)
+    invited = accepted_for_us(hers, batch, world.bot.me)
+    assert invited is not None
+    assert (invited.room, invited.inviter) == (hers, ann.id)
 
 
 async def test_an_invite_says_by_whom(world: World) -> None:

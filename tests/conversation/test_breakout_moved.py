@@ -9,7 +9,7 @@ import pytest_asyncio
 from bot.errors import Permanent
 from bot.matrix.ids import UserId
 from bot.testing.fake import FakeUser
-from bot.testing.harness import Talk, conversation
+from bot.testing.harness import Room, Talk, conversation
 from tests.conversation.breakout import a_class, planned, started
 
 MOVED = {"breakout": {"members": "force_join"}}
@@ -97,3 +97,21 @@ async def test_who_cannot_be_brought_in_is_invited_and_the_others_come(talk: Tal
     await room.says("@ann", "!breakout start")
     assert talk.room_named("Green").joined == {"dan", "eve"}
     assert talk.room_named("Green").invited == {"bob"}
+
+
+async def test_a_bot_whose_invite_is_accepted_for_it_greets(talk: Talk) -> None:
+    ann = talk.user("ann")
+    room = Room(talk, ann.create_room("Class 7b", invite=[talk.homeserver.me]))
+    talk.server.join(talk.homeserver.me, room.id)
+    await talk.settled()
+    assert len([said for said in room.said if "setup 4" in said]) == 1
+    await talk.passes(60)
+    assert len(room.said) == 1
+
+
+async def test_a_bot_whose_invite_is_accepted_for_it_leaves_where_its_admins_do_not_want_it() -> None:
+    async with conversation(allowed_inviters=["@boss:*"]) as talk:
+        room = talk.user("ann").create_room("Class 7b", invite=[talk.homeserver.me])
+        talk.server.join(talk.homeserver.me, room)
+        await talk.settled()
+        assert talk.server.room(room).membership(talk.homeserver.me) == "leave"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from bot.app import App, running
 from bot.clock import SystemClock
+from bot.config import AccessConfig
 from bot.credentials import key_store
 from bot.loader import load
 from bot.matrix.client import NioHomeserver
@@ -19,7 +21,9 @@ from bot.testing.synapse import Homeserver
 
 
 @asynccontextmanager
-async def bot_on(server: Homeserver, name: str, folder: Path, **settings: object) -> AsyncIterator[str]:
+async def bot_on(
+    server: Homeserver, name: str, folder: Path, *, allowed_inviters: Sequence[str] = (), **settings: object
+) -> AsyncIterator[str]:
     """A bot with an account of its own on `server`; yields its user id."""
     account = await server.account(name, "secret-of-the-bot")
     clock = SystemClock()
@@ -29,7 +33,13 @@ async def bot_on(server: Homeserver, name: str, folder: Path, **settings: object
             server.url, account.user_id, account.device_id, account.access_token, clock, key_store(folder)
         ) as homeserver:
             await homeserver.find_limits()  # as the admin's `login` does
-            app = App(account=homeserver, database=database, loaded=load({"breakout": settings}), clock=clock)
+            app = App(
+                account=homeserver,
+                database=database,
+                loaded=load({"breakout": settings}),
+                clock=clock,
+                access=AccessConfig(allowed_inviters=tuple(allowed_inviters)),
+            )
             async with running(app):
                 yield account.user_id
     finally:
@@ -85,7 +95,7 @@ async def test_the_same_in_encrypted_rooms(homeserver: Homeserver, people: Peopl
             return made
 
         mia, *guests = [await come(name) for name in ("Mia", "Ann", "Bob", "Cleo", "Dan")]
-        settings = {"closing_notice": 1, "long_closing_notice": 1}
+        settings: dict[str, Any] = {"closing_notice": 1, "long_closing_notice": 1}
         bot = await stack.enter_async_context(
             bot_on(homeserver, people.localpart("breakout"), tmp_path / "bot", **settings)
         )
