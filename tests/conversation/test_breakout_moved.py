@@ -41,9 +41,14 @@ async def test_the_welcome_names_those_who_were_brought_in(talk: Talk) -> None:
 
 async def test_who_is_assigned_elsewhere_is_moved_there_at_once(talk: Talk) -> None:
     room = await started(talk)
+    await talk.passes(1)
     await room.says("@ann", "!breakout assign @bob to Green")
     assert talk.room_named("Green").joined == {"bob", "dan", "eve"}
     assert talk.room_named("Red").joined == {"cleo"}
+    assert not any("please go to" in said for said in talk.room_named("Red").said)
+    welcome = talk.room_named("Green").message("Bob has come")
+    assert welcome["content"]["m.mentions"] == {"user_ids": [talk.user("bob").id]}
+    assert welcome["content"]["msgtype"] == "m.text"
 
 
 async def test_who_went_back_by_themselves_is_not_brought_in_again(talk: Talk) -> None:

@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stay", action="store_true", help="keep homeserver and bot up, and say how to join")
     parser.add_argument("--plain", action="store_true", help="plain lines, also on a terminal")
     parser.add_argument("--encrypted", action="store_true", help="play it in end-to-end encrypted rooms")
+    parser.add_argument("--moved", action="store_true", help="let the bot take people into their rooms without a tap")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the running session as an SVG file")
     parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill -9 the bot at N random moments")
     parser.add_argument("--seed", type=int, default=None, metavar="S", help="repeat the moments of an earlier run")
@@ -71,7 +72,7 @@ async def _demo(options: argparse.Namespace, console: Console, *, plain: bool) -
     async with AsyncExitStack() as stack:
         with screen:
             screen.act("Putting up a homeserver, the bot and 14 people")
-            there = await stack.enter_async_context(stage(encrypted=options.encrypted))
+            there = await stack.enter_async_context(stage(encrypted=options.encrypted, moved=options.moved))
             try:
                 outcome: Record | Missing | BotEnded = await _played(there, screen, kills, plain=plain)
             except (Missing, BotEnded) as failure:

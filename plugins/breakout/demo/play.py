@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from bot.testing.raw import Invite, RawUser, Seen, pill
+from bot.testing.raw import RawUser, Seen, pill
 from plugins.breakout.demo.reader import RoomSeen
 from plugins.breakout.demo.screen import DESK, MAIN, Tape
 from plugins.breakout.demo.stage import CLOSING_NOTICE, EARLY, LATE, PARTICIPANTS, WARNING, Stage
@@ -99,10 +99,13 @@ class Play:
 
     async def play(self) -> Record:
         """All acts in order; raises `Missing`."""
+        start = f"everybody is invited and accepts, only {DECLINES} declines"
+        if self._stage.moved:
+            start = f"everybody is taken to their room, only {DECLINES} goes back"
         acts: tuple[tuple[str, Callable[[], Awaitable[None]]], ...] = (
             ("A class meets in its main room, and Mia invites the bot", self._meet),
             ("Mia sets up three breakout rooms; she and Noah come to the moderators’ desk", self._set_up),
-            (f"Mia starts: everybody is invited and accepts, only {DECLINES} declines", self._start),
+            (f"Mia starts: {start}", self._start),
             (f"{ASKS} asks for help; Noah taps 👀 and goes there", self._help),
             (f"Mia moves {MOVES} to another room", self._move),
             (f"{LATE} comes late, and gets a seat in the smallest room", self._late),
@@ -172,8 +175,9 @@ class Play:
         invites = len(mover.invites)
         name = pill(mover.user_id, MOVES)
         await self._types(f"assign {MOVES} to {team}", f"!breakout assign {name} to {team}")
-        await self._hears(mover, former, "please go to", what=f"The message to {MOVES} in the old room")
-        await self._accept(MOVES, after=invites)
+        if not self._stage.moved:
+            await self._hears(mover, former, "please go to", what=f"The message to {MOVES} in the old room")
+        await self._accept(MOVES, after=invites, former=former)
         await self._is(mover, former, "leave", f"The removal of {MOVES} from the old room")
 
     async def _late(self) -> None:
@@ -239,26 +243,45 @@ class Play:
         event = await self._mia.say(self.record.main, text, html=html)
         self.record.typed.append(Typed(event, self.record.main, text))
 
-    async def _accept(self, name: str, *, after: int = 0) -> None:
+    async def _accept(self, name: str, *, after: int = 0, former: str = "") -> None:
         user = self._stage.people[name]
-        invite = await self._invited(user, after)
-        team = invite.name.partition(" · ")[0]
+        room, called = await self._invited(user, after, former)
+        team = called.partition(" · ")[0]
         self.record.seats[name] = team
-        self.record.rooms[team] = invite.room
-        self._tape.open(invite.room, team)
-        await user.join(invite.room)
-        await user.say(invite.room, HELLOS[PARTICIPANTS.index(name) % len(HELLOS)])
+        self.record.rooms[team] = room
+        self._tape.open(room, team)
+        if not self._stage.moved:
+            await user.join(room)
+        await user.say(room, HELLOS[PARTICIPANTS.index(name) % len(HELLOS)])
 
     async def _decline(self, name: str) -> None:
         user = self._stage.people[name]
-        invite = await self._invited(user, 0)
-        await user.leave(invite.room)
+        room, _ = await self._invited(user, 0)
+        await user.leave(room)
 
     # --------------------------------------------------------------------------------------------- waiting
 
-    async def _invited(self, user: RawUser, after: int) -> Invite:
+    async def _invited(self, user: RawUser, after: int, former: str = "") -> tuple[str, str]:
+        """Id and name of the breakout room to which somebody is invited, or taken."""
+        if self._stage.moved:
+            return await self._taken(user, former)
         coming = user.invited("Team ", self._patience, after=after)
-        return await self._in_time(coming, f"The invitation of {user.name} to a breakout room", user)
+        invite = await self._in_time(coming, f"The invitation of {user.name} to a breakout room", user)
+        return invite.room, invite.name
+
+    async def _taken(self, user: RawUser, former: str) -> tuple[str, str]:
+        """Id and name of the breakout room in which somebody finds themselves, other than the former one."""
+
+        def name(seen: Seen) -> str:
+            return str(seen.event.get("content", {}).get("name", ""))
+
+        def is_room(seen: Seen) -> bool:
+            inside = seen.section in ("state", "timeline") and seen.room != former
+            return inside and seen.type == "m.room.name" and name(seen).startswith("Team ")
+
+        coming = user.wait_for(is_room, self._patience)
+        room = await self._in_time(coming, f"The taking of {user.name} to a breakout room", user)
+        return room.room, name(room)
 
     async def _hears(self, user: RawUser, room: str, *parts: str, what: str, after: int = 0, more: float = 0) -> Seen:
         """The bot’s message with any of these words in the room; `more` seconds where it is to come later."""

@@ -36,7 +36,7 @@ WARNING = 20
 CLOSING_NOTICE = 3
 """Seconds."""
 
-SETTINGS = {
+SETTINGS: dict[str, object] = {
     "warnings": [WARNING],
     "closing_notice": CLOSING_NOTICE,
     "long_closing_notice": CLOSING_NOTICE,
@@ -140,6 +140,8 @@ class Stage:
     reader: Reader
     encrypted: bool
     """Whether the main room is, and with it all the others."""
+    moved: bool
+    """Whether people are taken into their rooms without a tap."""
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -151,6 +153,7 @@ class Stage:
 async def stage(
     *,
     encrypted: bool = False,
+    moved: bool = False,
     names: Sequence[str] = (*MODERATORS, *PARTICIPANTS),
     front: Callable[[str], AbstractAsyncContextManager[str]] = nullcontext,
     process: Callable[[Path, Path], BotProcess] = BotProcess,
@@ -182,11 +185,14 @@ async def stage(
         bot_id = (await homeserver.account("breakout", password, BOT)).user_id
         config = folder / "bot.yaml"
         url = await stack.enter_async_context(front(homeserver.url))
-        config.write_text(json.dumps(_config(url, bot_id, password, folder / "data"), indent=1))
+        members = {"members": "force_join"} if moved else {}
+        config.write_text(json.dumps(_config(url, bot_id, password, folder / "data", SETTINGS | members), indent=1))
+        if moved:
+            await homeserver.make_admin(bot_id)
         bot = process(config, folder / "bot.log")
         await bot.start()
         stack.push_async_callback(bot.stop)
-        yield Stage(homeserver, bot, bot_id, people, passwords, reader, encrypted)
+        yield Stage(homeserver, bot, bot_id, people, passwords, reader, encrypted, moved)
 
 
 async def _encrypting(
@@ -197,10 +203,10 @@ async def _encrypting(
     return user
 
 
-def _config(url: str, bot: str, password: str, data: Path) -> dict[str, object]:
+def _config(url: str, bot: str, password: str, data: Path, settings: Mapping[str, object]) -> dict[str, object]:
     """The bot's settings; JSON is YAML."""
     return {
         "homeserver": {"url": url, "user_id": bot, "password": password},
         "store": {"path": str(data)},
-        "plugins": {"breakout": SETTINGS},
+        "plugins": {"breakout": settings},
     }

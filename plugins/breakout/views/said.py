@@ -184,11 +184,14 @@ def welcome(scene: Scene, number: int) -> Doc:
 def welcome_person(scene: Scene, notice: n.WelcomePerson) -> Doc:
     """What somebody has missed: the task, until when, how to ask for help."""
     session, room = scene.plan, scene.plan.room(notice.room)
-    head = say("{who} has come: welcome to **{room}**.", who=scene.name(notice.user), room=room.name)
+    taken = scene.is_brought_in(notice.user)  # and may look for the room from which they were taken
+    who = scene.mention(notice.user) if taken else scene.name(notice.user)
+    head = say("{who} has come: welcome to **{room}**.", who=who, room=room.name)
     task = [say("Your task: {task}", task=room.task)] if room.task else []
     until = [say("The room closes at {end}.", end=scene.clock(session.ends_at))] if session.ends_at else []
     help_ = say("Need a moderator? Type `{s}help`. Moderators can enter and read.", s=scene.sign)
-    return doc(head, task, until, help_)
+    told = doc(head, task, until, help_)
+    return told.aloud() if taken else told
 
 
 def main_started(scene: Scene) -> Doc:

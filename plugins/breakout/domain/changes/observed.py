@@ -96,7 +96,7 @@ def invited(session: Session, user: str, number: int, *, now: datetime, settings
 
 
 def brought_in(session: Session, user: str, number: int, *, now: datetime, settings: Settings) -> Change[None]:
-    """The person is in that room without having tapped: invited and come in one."""
+    """The person is in that room without having tapped: invited and come in one, and asked to go nowhere."""
     before = invited(session, user, number, now=now, settings=settings)
     came = membership(
         before.session,
@@ -109,7 +109,8 @@ def brought_in(session: Session, user: str, number: int, *, now: datetime, setti
         moderator=False,
         now=now,
     )
-    return Change(came.session, None, (*before.notices, *came.notices))
+    told = [notice for notice in before.notices if not isinstance(notice, PleaseMove)]
+    return Change(came.session, None, (*told, *came.notices))
 
 
 def must_tap(session: Session, user: str, number: int) -> Change[None]:
