@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bot.errors import BotError
+from bot.errors import BotError, ConfigError, LoginLost
 
 app = typer.Typer(
     name="breakout-bot",
@@ -84,9 +85,12 @@ def demo(context: typer.Context) -> None:
 
 
 def main() -> None:
-    """The entry point: a known failure is one sentence and exit code 1, not a traceback."""
+    """The entry point: a known failure is one sentence and no traceback.
+
+    The exit code is 1, or 78 (EX_CONFIG) where starting again helps only after somebody has mended something.
+    """
     try:
         app()
     except BotError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the last word of a program that cannot go on
-        sys.exit(1)
+        sys.exit(os.EX_CONFIG if isinstance(error, ConfigError | LoginLost) else 1)

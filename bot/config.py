@@ -75,14 +75,14 @@ class HomeserverConfig(Part):
     @model_validator(mode="before")
     @classmethod
     def _read_secret_files(cls, values: Any) -> Any:
-        """Take each secret from its file, where one is named; a newline at the end of the file is not part of it."""
+        """Take each secret from its file, where one is named, without the newline at its end; an empty one has none."""
         if not isinstance(values, dict):
             return values
         values = dict(values)
         for secret in _SECRETS:
             if (name := values.get(f"{secret}_file")) and not values.get(secret):
                 try:
-                    values[secret] = Path(name).read_text(encoding="utf-8").strip()
+                    values[secret] = Path(name).read_text(encoding="utf-8").strip() or None
                 except OSError as error:
                     raise ValueError(f"{secret}_file cannot be read: {error.strerror}") from error
         return values

@@ -22,6 +22,7 @@ from bot.matrix.client import NioHomeserver
 from bot.matrix.crypto.cross_signing import set_up
 from bot.matrix.crypto.identity import KeyStore
 from bot.store.database import Database
+from bot.systemd import Supervisor
 
 log = structlog.get_logger(__name__)
 
@@ -38,19 +39,23 @@ async def run(path: Path | None) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    supervisor = Supervisor()
     database = await Database.open(config.store.path)
     try:
-        await _serve(config, database, stop)
+        async with supervisor.watching():
+            await _serve(config, database, stop, supervisor)
     finally:
         await database.close()
 
 
-async def _serve(config: Config, database: Database, stop: asyncio.Event) -> None:
+async def _serve(config: Config, database: Database, stop: asyncio.Event, supervisor: Supervisor) -> None:
     loaded = load(config.plugins)
     clock = SystemClock()
+    supervisor.is_at(f"Waiting for {config.homeserver.url}")
     login = await _unless_stopped(logged_in(config, clock), stop)
     if login is None:
         return
+    supervisor.is_up(f"Logged in as {login.user_id}, reading what was said")
     url = str(config.homeserver.url).rstrip("/")
     keys = key_store(config.store.path)
     async with NioHomeserver.connect(url, login.user_id, login.device_id, login.access_token, clock, keys) as account:
@@ -63,7 +68,7 @@ async def _serve(config: Config, database: Database, stop: asyncio.Event) -> Non
             prefix=config.commands.prefix,
         )
         try:
-            await _until_stopped(app, stop, _get_to_know(account, keys, config, clock))
+            await _until_stopped(app, stop, supervisor, _get_to_know(account, keys, config, clock))
         except* LoginLost as lost:
             raise LoginLost(
                 "The homeserver no longer accepts the bot's login. Log it in again: put its password into the "
@@ -124,20 +129,24 @@ async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> 
     return None
 
 
-async def _until_stopped(app: App, stop: asyncio.Event, beside: Coroutine[Any, Any, None]) -> None:
+async def _until_stopped(
+    app: App, stop: asyncio.Event, supervisor: Supervisor, beside: Coroutine[Any, Any, None]
+) -> None:
     serving = asyncio.create_task(app.run())
     stopping = asyncio.create_task(stop.wait())
-    others = [asyncio.create_task(_say_ready(app)), asyncio.create_task(beside)]
+    others = [asyncio.create_task(_say_ready(app, supervisor)), asyncio.create_task(beside)]
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     for task in (stopping, *others):
         task.cancel()
     if serving.done():
         await serving
+    supervisor.is_stopping()
     serving.cancel()
     await asyncio.wait({serving})
     log.info("stopped")
 
 
-async def _say_ready(app: App) -> None:
+async def _say_ready(app: App, supervisor: Supervisor) -> None:
     await app.ready.wait()
+    supervisor.is_at("Ready")
     log.info("ready")

@@ -52,6 +52,13 @@ def test_a_secret_file_ends_with_a_newline_that_is_no_part_of_it(tmp_path: Path)
     assert config.homeserver.password.get_secret_value() == "from a file"
 
 
+def test_an_empty_secret_file_holds_none_as_where_the_service_manager_was_given_none(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("\n", encoding="utf-8")
+    config = read_config(None, homeserver={**EDITED, "password": None, "password_file": str(secret)})
+    assert config.homeserver.password is None
+
+
 def test_secrets_are_hidden_where_settings_are_shown() -> None:
     config = read_config(None, homeserver=EDITED)
     shown = as_yaml(config, {loaded.name: loaded.config for loaded in load(config.plugins)})
