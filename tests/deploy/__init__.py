@@ -1,0 +1,1 @@
+"""What an admin gets: the wheel, the image's steps, the systemd unit, the compose file."""
