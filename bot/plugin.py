@@ -140,6 +140,10 @@ class Outbox(Protocol):
         """Take this as said by a former life of which the store knows nothing; nothing for a known key."""
         ...
 
+    async def drop(self, key: str) -> None:
+        """Let the message of `key` stay as the room reads it: what is unsent of it, edits too, never goes out."""
+        ...
+
     async def drop_room(self, room: RoomId) -> None:
         """Forget what is unsent for a room that is gone."""
         ...

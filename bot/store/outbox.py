@@ -188,6 +188,14 @@ class OutboxRows:
             which = (outbox.c.owner == self._owner) & (outbox.c.key == key)
             await self._connection.execute(update(outbox).where(which).values(**values))
 
+    async def drop(self, key: str) -> None:
+        """Let the message of `key` stay as the room reads it: what is unsent of it, edits too, never goes out.
+
+        What was tried may be on the homeserver already, and is tried until that is known.
+        """
+        added = (outbox.c.about == key) & (outbox.c.type != REDACTION)
+        await self._settle_unsent(((outbox.c.key == key) | added) & ~outbox.c.tried, "outdated")
+
     async def drop_room(self, room: RoomId) -> None:
         """What is unsent for a room that is gone will never be sent."""
         await self._settle_unsent(outbox.c.room == room, "the room is gone")

@@ -23,6 +23,10 @@ FEW_INVITES = 20
 """Below this many invites a start is felt as one moment, and its progress is not said."""
 
 
+LINKS_INTERVAL = timedelta(seconds=30)
+"""Between two edits that add links of rooms as they are made: the invites come first on a server that throttles."""
+
+
 async def announce(unit: Unit, scene: Scene, notices: Sequence[n.Notice]) -> None:
     """Say each notice once, where it belongs."""
     for notice in notices:
@@ -125,6 +129,7 @@ async def show_board(unit: Unit, scene: Scene, *, fresh: bool = False) -> None:
     session = scene.plan
     if not session.open_rooms or session.phase is Phase.DELETED:
         return
+    await _complete_start(unit, scene)
     await _show(unit, scene, Control.BOARD, scene.hall.id, views.board(scene), fresh=fresh)
     if scene.desk is not None:
         await _show(unit, scene, Control.DESK_BOARD, scene.desk, views.desk_board(scene), fresh=fresh)
@@ -166,25 +171,38 @@ async def _show(
     fresh: bool,
     urgency: Urgency = Urgency.MESSAGE,
 ) -> None:
+    """Edit the newest board; a new one takes its place in another phase too, and nothing more is sent of the old one."""
     session = scene.plan
-    key = f"{control}:{session.id}:{session.phase}:{session.round}"
-    number = await _newest(unit, key)
-    if fresh and number:
-        number += 1
-        await unit.outbox.say(f"{key}:{number}", room, doc, urgency=urgency)
-    elif not number:
-        await unit.outbox.say(f"{key}:1", room, doc)
-    else:
+    key, group = f"{control}:{session.id}:{session.phase}:{session.round}", f"boards:{control}:{session.id}"
+    boards = [sent.key for sent in await unit.outbox.group(group)]
+    if boards and boards[-1].startswith(f"{key}:") and not fresh:
         later = scene.now + scene.settings.board_interval
-        await unit.outbox.edit(f"{key}:{number}", doc, not_before=later)
+        await unit.outbox.edit(boards[-1], doc, not_before=later)
+        return
+    if boards:
+        await unit.outbox.drop(boards[-1])
+    number = sum(board.startswith(f"{key}:") for board in boards) + 1
+    await unit.outbox.say(f"{key}:{number}", room, doc, urgency=urgency, group=group)
 
 
-async def _newest(unit: Unit, key: str) -> int:
-    """The number of the newest board of this key; 0 where there is none."""
-    number = 0
-    while await unit.outbox.sent(f"{key}:{number + 1}") is not None:
-        number += 1
-    return number
+async def _complete_start(unit: Unit, scene: Scene) -> None:
+    """Keep the message that the rooms are open true: rooms that are made later get their links, a new end is named.
+
+    What the start still has to say goes out no more once the rooms are closing.
+    """
+    session = scene.plan
+    started = n.MainStarted(session.id, session.round)
+    if session.phase is not Phase.RUNNING:
+        await unit.outbox.drop(_progress_key(session))
+        await unit.outbox.drop(started.key)
+    elif session.clock_at is not None:
+        waits = any(room.room_id is None for room in session.open_rooms)
+        later = scene.now + LINKS_INTERVAL if waits else None
+        await unit.outbox.edit(started.key, views.said(started, scene), not_before=later)
+
+
+def _progress_key(session: Session) -> str:
+    return f"progress:{session.id}:{session.round}"
 
 
 async def show_progress(unit: Unit, scene: Scene, pace: Pace) -> None:
@@ -194,7 +212,7 @@ async def show_progress(unit: Unit, scene: Scene, pace: Pace) -> None:
     if of < FEW_INVITES:
         return
     seconds = seconds_to_start(session, pace)
-    key = f"progress:{session.id}:{session.round}"
+    key = _progress_key(session)
     doc = views.progress(scene, done, of, seconds)
     await unit.outbox.say(key, scene.desk or scene.hall.id, doc)
     await unit.outbox.edit(key, doc, not_before=scene.now + timedelta(seconds=2))

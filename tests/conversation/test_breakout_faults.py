@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from urllib.parse import unquote
 
 import pytest
 
@@ -68,6 +69,28 @@ async def test_a_room_that_cannot_be_made_for_now_holds_up_no_other() -> None:
         assert not talk.rooms_named("Red ·")
         await patience(talk)
         assert talk.room_named("Red ·").invited == {"bob", "cleo"}
+
+
+async def test_the_start_message_gets_the_links_of_rooms_that_are_made_late() -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        wait = RateLimited(timedelta(minutes=5))
+        talk.homeserver.fail("create", wait, when=lambda plan, _key: plan.name.startswith("Red"))
+        await room.says("@ann", "!breakout start")
+        await talk.passes(90)
+        opened = room.message("Open the invitation")
+        assert "such as Green" in opened["content"]["body"]
+        assert "Red (not ready yet)" in opened["content"]["body"]
+        assert talk.room_named("Green ·").id in unquote(opened["content"]["formatted_body"])
+        await talk.passes(timedelta(minutes=5))
+        [*_, newest] = (
+            event["content"]["m.new_content"]
+            for event in room.raw.messages
+            if event["content"].get("m.relates_to", {}).get("event_id") == opened["event_id"]
+            and "m.new_content" in event["content"]
+        )
+        assert talk.room_named("Red ·").id in unquote(newest["formatted_body"])
+        assert newest["m.mentions"] == {}
 
 
 async def test_a_room_that_the_homeserver_refuses_is_told_once_and_holds_up_nothing() -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.testing.harness import conversation
+from bot.testing.harness import Room, conversation
 from tests.conversation.breakout import a_class, at_the_desk, planned, started, under_way
 
 
@@ -377,3 +377,40 @@ async def test_who_is_moved_gets_the_task_and_the_end_in_the_new_room() -> None:
         assert "Bob has come" in green.said[-1]
         assert "Read page 4" in green.said[-1]
         assert sum("has come" in said for said in green.said) == 1
+
+
+def edits_of(room: Room) -> list[str]:
+    """What the bot's messages read after an edit, and what it said anew, in order; edits begin with "* "."""
+    return [e["content"]["body"] for e in room.raw.messages if e["sender"] == room.talk.homeserver.me]
+
+
+async def test_nothing_of_the_open_rooms_is_said_after_their_end() -> None:
+    async with conversation() as talk:
+        room = await started(talk, "!breakout start 20m")
+        await room.says("@ann", "!breakout end now")
+        await talk.passes(60)
+        for place in (room, talk.room_named("Moderators of")):
+            said = edits_of(place)
+            over = next(number for number, text in enumerate(said) if "are closed" in text)
+            assert not [text for text in said[over:] if "are open" in text]
+
+
+async def test_rooms_that_stay_open_after_all_get_a_new_board() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk, "!breakout start 20m")
+        await room.says("@ann", "!breakout end")
+        await talk.passes(10)
+        said = len(room.said)
+        await room.says("@ann", "!breakout end cancel")
+        await talk.passes(10)
+        assert any("Breakout rooms are open" in text for text in room.said[said:])
+
+
+async def test_a_board_that_is_asked_for_is_the_one_that_is_kept_up_to_date() -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        await room.says("@ann", "!breakout status")
+        talk.user("bob").join(talk.room_named("Red").id)
+        await talk.passes(60)
+        boards = [text for text in room.said if "are open" in text and "1. Red" in text]
+        assert ["1 of 2 here" in board for board in boards] == [False, True]

@@ -248,6 +248,16 @@ async def test_what_is_withdrawn_before_it_was_tried_is_never_sent(post: Post) -
     assert sent.refused == "withdrawn"
 
 
+async def test_what_is_dropped_stays_as_the_room_reads_it(post: Post) -> None:
+    await post.outbox.say("board", ROOM, says("one", "1️⃣"))
+    await post.settled(await post.taken())
+    await post.outbox.edit("board", says("two"))
+    await post.outbox.drop("board")
+    await post.outbox.say("unsent", ROOM, says("three"))
+    await post.outbox.drop("unsent")
+    assert await post.send_all() == []
+
+
 async def test_what_was_sent_is_redacted_once_when_withdrawn(post: Post) -> None:
     await post.outbox.say("board", ROOM, says("one"))
     await post.send_all()

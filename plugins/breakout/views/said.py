@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.message.doc import Bullets, Doc, Inline, Para, Quote, Relayed, doc
 from plugins.breakout.domain import notices as n
-from plugins.breakout.domain.model import Mode, Phase
+from plugins.breakout.domain.model import Mode, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.boards import KEYCAPS
 from plugins.breakout.views.words import length, listed, mentioned, people, say, say_n
@@ -201,7 +201,7 @@ def main_started(scene: Scene) -> Doc:
         head = say("Breakout rooms are open until {end}.", end=scene.clock(session.ends_at))
     else:
         head = say("Breakout rooms are open.")
-    example = session.open_rooms[0]
+    example = next((room for room in session.open_rooms if room.room_id), session.open_rooms[0])
     name = f"{example.name} · {scene.main_name}"
     if session.mode is Mode.CHOOSE:
         how = say("Choose a room with its number on the board, or `{p} choose 2`.", p=scene.prefix)
@@ -213,8 +213,12 @@ def main_started(scene: Scene) -> Doc:
     rooms = session.open_rooms
     links: list[Bullets] = []
     if len(rooms) <= MOST_LINKS:
-        links = [Bullets(tuple(Para((scene.room(room.number),)) for room in rooms))]
+        links = [Bullets(tuple(_link(scene, room) for room in rooms))]
     return Doc(doc(head, how, stay, links).aloud().blocks, loud=True, keycaps=("🔁",))
+
+
+def _link(scene: Scene, room: Room) -> Para:
+    return Para((scene.room(room.number),)) if room.room_id else say("{room} (not ready yet)", room=room.name)
 
 
 def warning(scene: Scene, notice: n.WarningGiven) -> Doc:
