@@ -40,18 +40,26 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
         case n.MainEnded():
             await _say(unit, scene, scene.hall.id, notice, held=_is_ended(scene))
         case n.HelpAsked():
-            await _help(unit, scene, notice)
+            await _help(unit, scene, notice, views.help_asked_notice(scene, notice, at_desk=_is_at_desk(scene)))
+        case n.HelpWithoutSeat():
+            await _help(unit, scene, notice, views.help_without_seat(scene, notice, at_desk=_is_at_desk(scene)))
         case n.HelpReminded():
             await _to_moderators(unit, scene, notice)
-            if room := _room_id(scene, notice.room):
+            if room := _where_asked(scene, notice.room):
                 await unit.outbox.say(f"{notice.key}:asker", room, views.still_waiting(scene, notice.user))
+        case n.HelpClaimed():
+            await _in_room(unit, scene, notice.room, notice)
+            request = scene.plan.room(notice.room).help
+            if request is not None and request.in_main:
+                told = views.on_the_way(scene, request.user, notice.moderator)
+                await unit.outbox.say(f"{notice.key}:asker", scene.hall.id, told)
         case n.LateAsked() | n.Promoted() | n.HelpClosed() | n.NotesLost() | n.OutsiderInvited():
             await _to_moderators(unit, scene, notice)
         case n.PleaseMove():
             await _in_room(unit, scene, notice.from_room, notice, urgency=Urgency.INVITE)
         case n.ClosingNotice() | n.WarningGiven():
             await _in_room(unit, scene, notice.room, notice, urgency=Urgency.LOCK)
-        case n.WelcomeRoom() | n.WelcomePerson() | n.TaskSet() | n.TimeChanged() | n.HelpClaimed() | n.HelpUnclaimed():
+        case n.WelcomeRoom() | n.WelcomePerson() | n.TaskSet() | n.TimeChanged() | n.HelpUnclaimed():
             await _in_room(unit, scene, notice.room, notice)
         case n.ClockBegan():
             for number in (room.number for room in scene.plan.open_rooms):
@@ -87,10 +95,19 @@ async def _to_moderators(unit: Unit, scene: Scene, notice: n.Notice) -> None:
     await unit.outbox.say(notice.key, scene.moderators_room, views.said(notice, scene), urgency=Urgency.ANSWER)
 
 
-async def _help(unit: Unit, scene: Scene, notice: n.HelpAsked) -> None:
-    room = scene.moderators_room
-    doc = views.help_asked_notice(scene, notice, at_desk=room == scene.desk)
-    await unit.outbox.say(notice.key, room, doc, urgency=Urgency.ANSWER)
+async def _help(unit: Unit, scene: Scene, notice: n.Notice, doc: Doc) -> None:
+    await unit.outbox.say(notice.key, scene.moderators_room, doc, urgency=Urgency.ANSWER)
+
+
+def _is_at_desk(scene: Scene) -> bool:
+    """Whether the moderators are told at the desk, where the words of those who ask can stand."""
+    return scene.moderators_room == scene.desk
+
+
+def _where_asked(scene: Scene, number: int) -> RoomId | None:
+    """Where the asker of a room's request waits for an answer."""
+    request = scene.plan.room(number).help
+    return scene.hall.id if request is not None and request.in_main else _room_id(scene, number)
 
 
 # --- the end
@@ -171,7 +188,7 @@ async def _show(
     fresh: bool,
     urgency: Urgency = Urgency.MESSAGE,
 ) -> None:
-    """Edit the newest board; a new one takes its place in another phase too, and nothing more is sent of the old one."""
+    """Edit the newest board; in another phase a new one takes its place, and nothing more is sent of the old one."""
     session = scene.plan
     key, group = f"{control}:{session.id}:{session.phase}:{session.round}", f"boards:{control}:{session.id}"
     boards = [sent.key for sent in await unit.outbox.group(group)]

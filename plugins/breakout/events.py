@@ -32,7 +32,7 @@ from plugins.breakout.domain.model import Phase, Presence, Session
 from plugins.breakout.domain.notices import RoomClosed
 from plugins.breakout.domain.refusals import Refusal
 from plugins.breakout.keys import EXTENSION, Control, Offer, offer_of
-from plugins.breakout.observe import is_encrypted, look, markers_of
+from plugins.breakout.observe import is_encrypted, is_ignored, look, markers_of
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Desk, Sessions
 from plugins.breakout.subject import BREAKOUT, MAIN, Place, Plug, Subject, explained, place_of, role_of, subject_of
@@ -248,8 +248,8 @@ async def reacted(state: Plug, unit: Unit, event: ReactionAdded) -> None:
     reaction = event.reaction
     it = await subject_of(state, unit, reaction.room, reaction.sender)
     role = await role_of(state, unit, it.place.main, reaction.sender)
-    is_member = it.hall.person(reaction.sender) is not None
-    if not is_member:
+    is_guest = it.place.kind == BREAKOUT and not is_ignored(reaction.sender, state.config)
+    if it.hall.person(reaction.sender) is None and not is_guest:
         return
     if reaction.stale and offer.control in _OF_THE_MOMENT:
         await unit.outbox.say(skipped_key(reaction.room, unit.now), reaction.room, skipped())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bot.testing.harness import Room, Talk, conversation
 from tests.conversation.breakout import a_class, at_the_desk, started, under_way
 
@@ -158,15 +160,103 @@ async def test_a_comma_after_help_does_not_lose_the_call() -> None:
         assert "moderators are told" in await red.says("@bob", "!help, we are lost")
 
 
-async def test_a_call_for_help_where_nobody_can_be_called_lists_what_can_be_typed() -> None:
+async def test_a_call_for_help_in_the_main_room_is_one_from_ones_own_room() -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        desk = await at_the_desk(talk)
+        answer = await room.says("@bob", "!help I cannot open the room")
+        assert "The moderators are told" in answer
+        assert "!help cancel" in answer
+        asked = desk.message("Their room is Red")
+        assert "I cannot open the room" in asked["content"]["body"]
+        assert asked["content"]["m.mentions"]["user_ids"] == ["@ann:test"]
+        assert "Red" in await desk.says("@ann", "!breakout queue")
+        await desk.taps("@ann", "👀", on="I cannot open")
+        assert "Ann is on the way" in room.said[-1]
+        assert room.raw.messages[-1]["content"]["m.mentions"]["user_ids"] == ["@bob:test"]
+        assert "taken back" in await room.says("@bob", "!help cancel")
+        assert "Nobody" in await desk.says("@ann", "!breakout queue")
+
+
+async def test_who_called_from_the_main_room_is_told_there_that_it_takes_longer() -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        await at_the_desk(talk)
+        await room.says("@bob", "!help where do I go?")
+        await talk.passes(181)
+        assert any("the moderators were told again" in said for said in room.said)
+
+
+@pytest.mark.parametrize("typed", ["!help me", "!help me please", "!help, i am lost", "!breakout help we are stuck"])
+async def test_words_that_name_no_command_are_a_call_for_help(typed: str) -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        assert "The moderators are told" in await room.says("@bob", typed)
+        assert any("Bob asks for help in Class 7b. Their room is Red" in said for said in room.said)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("!help", "!breakout me"),
+        ("!help choose", "!breakout choose"),
+        ("!help start", "!breakout me"),
+        ("!breakout help me", "!breakout me"),
+    ],
+)
+async def test_help_about_a_command_calls_nobody(typed: str, said: str) -> None:
     async with conversation() as talk:
         room = await under_way(talk)
-        assert "!breakout me" in await room.says("@bob", "!help we are stuck")
-        await at_the_desk(talk)
+        assert said in await room.says("@bob", typed)
+        assert "Nobody" in await room.says("@ann", "!breakout queue")
+
+
+async def test_who_has_no_seat_can_call_a_moderator_too() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        desk = await at_the_desk(talk)
+        await room.says("@ann", "!breakout unassign @bob")
+        assert "The moderators are told" in await room.says("@bob", "!help where do I belong?")
+        asked = desk.message("They have no breakout room")
+        assert "where do I belong?" in asked["content"]["body"]
+        assert asked["content"]["m.mentions"]["user_ids"] == ["@ann:test"]
+        assert "in 10 seconds" in await room.says("@bob", "!help hello?")
+
+
+async def test_a_call_for_help_while_no_room_is_open_says_whom_to_ask() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        answer = await room.says("@bob", "!help I am lost")
+        assert "No breakout rooms are open" in answer
+        assert "Ann" in answer
+        assert "!breakout choose" not in answer
+
+
+async def test_a_moderator_s_help_with_words_stays_a_list_of_commands() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        assert "!breakout end" in await room.says("@ann", "!help we need more chalk")
         red = talk.room_named("Red ·")
+        await at_the_desk(talk)
         talk.user("ann").join(red.id)
         await talk.settled()
         assert "!breakout end" in await red.says("@ann", "!help we need more chalk")
+
+
+async def test_a_guest_s_raised_hand_is_heard_as_their_words_are() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        desk = await at_the_desk(talk)
+        red = talk.room_named("Red ·")
+        talk.user("ann").join(red.id)
+        talk.user("ann").invite(red.id, "@guest:test")
+        talk.user("guest").join(red.id)
+        await talk.settled()
+        await red.taps("@guest", "🙋", on="Welcome")
+        assert "Red" in await desk.says("@ann", "!breakout queue")
+        await red.untaps("@guest", "🙋")
+        assert "Nobody" in await desk.says("@ann", "!breakout queue")
+        assert await room.taps("@bob", "🙋", on="Breakout rooms are open") == ""
 
 
 async def test_a_mistyped_first_word_is_not_met_with_silence() -> None:

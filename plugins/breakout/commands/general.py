@@ -5,8 +5,9 @@ from __future__ import annotations
 from bot.commands.help import find, one, overview
 from bot.commands.refusals import UnknownCommand
 from bot.message.doc import Doc
-from bot.plugin import Call, Rest
+from bot.plugin import Call, Rest, Role
 from plugins.breakout import views
+from plugins.breakout.commands.calling import call_for_help
 from plugins.breakout.commands.places import it
 from plugins.breakout.declaration import plugin
 from plugins.breakout.subject import Plug
@@ -27,9 +28,17 @@ def help_about(call: Call[Plug], typed: str) -> Doc:
     prefix, role = call.state.host.prefix, call.standing.role
     try:
         command = find([c for c in plugin.commands if role >= c.role], typed, prefix)
-    except UnknownCommand:  # "!help we are stuck", where nobody can be called
+    except UnknownCommand:
         return help_overview(call)
     return one(command, prefix, views.say)
+
+
+def names_no_command(call: Call[Plug], typed: str) -> bool:
+    """Whether words are there and are no command's name, whoever may run it: they tell of a need."""
+    try:
+        return bool(typed.strip()) and find(plugin.commands, typed, call.state.host.prefix) is None
+    except UnknownCommand:
+        return True
 
 
 @plugin.command("breakout", examples=("breakout",), section=SECTION)
@@ -48,4 +57,6 @@ async def next_step(call: Call[Plug]) -> Doc:
 )
 async def show_help(call: Call[Plug], about: Rest = "") -> Doc:
     """Lists the commands that you may run, or says all about one."""
+    if call.standing.role < Role.MODERATOR and names_no_command(call, about):
+        return await call_for_help(call, about)
     return help_about(call, about)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from bot.message.doc import Doc
 from bot.plugin import Call, Rest, Role, Tick
 from plugins.breakout import parsers, views
-from plugins.breakout.commands.general import help_about, help_overview
+from plugins.breakout.commands.calling import call_for_help, is_in_breakout_room
+from plugins.breakout.commands.general import help_about, help_overview, names_no_command
 from plugins.breakout.commands.places import ANYWHERE, IN_BREAKOUT, it, knowing
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.changes import help as helping
 from plugins.breakout.domain.changes.seats import go_back
-from plugins.breakout.subject import BREAKOUT, Plug
+from plugins.breakout.subject import Plug
 
 SECTION = "Help requests"
 IN_A_ROOM = "In a breakout room"
+
+ME = "me"
+"""The name of a command, but `!help me` is what people in trouble type."""
 
 
 @plugin.command(
@@ -89,19 +93,17 @@ async def visit(call: Call[Plug], number: int | None) -> Doc:
     examples=("help we are stuck", "help cancel"),
     section=SECTION,
 )
-async def ask(call: Call[Plug], text: Rest = "") -> Doc | None:
-    """Asks a moderator to come to your breakout room; `help cancel` takes it back."""
-    about = it(call)
-    place = about.place
-    if place.kind != BREAKOUT or place.number is None or call.standing.role >= Role.MODERATOR:
+async def ask(call: Call[Plug], text: Rest = "") -> Doc:
+    """Asks a moderator to come to your breakout room; `help cancel` takes it back.
+
+    In the main room, say what you need: `help I cannot get in` calls them too. Alone, or with the name of a
+    command, `help` is about the commands there; `help me` is a call. To a moderator it is always about the commands.
+    """
+    if call.standing.role >= Role.MODERATOR:
         return help_about(call, text)
-    if text.strip().casefold() == "cancel":
-        withdrawn = helping.withdraw_help(about.session, place.number, about.asker)
-        return views.help_withdrawn(await about.settle(withdrawn), withdrawn.told)
-    change = helping.ask_help(
-        about.session, place.number, about.asker, text, now=call.unit.now, settings=call.state.settings
-    )
-    return views.help_asked(await about.settle(change), change.told)
+    if is_in_breakout_room(call) or (names_no_command(call, text) or text.strip().casefold() == ME):
+        return await call_for_help(call, text)
+    return help_about(call, text)
 
 
 @plugin.command("back", where=IN_BREAKOUT, examples=("back",), section=IN_A_ROOM)

@@ -70,6 +70,8 @@ class Help:
     times: int = 1
     claimed_by: str | None = None
     reminded: bool = False
+    in_main: bool = False
+    """Asked for in the main room last, where the asker is told what comes of it too."""
     attended_by: str | None = None
     """A moderator who came into the room after the asking; one who stays `help_stay` closes the request."""
     attended_since: datetime | None = None

@@ -291,6 +291,19 @@ class HelpAsked(Notice):
     times: int
     user: str = field(metadata=SAID)
     text: str = field(metadata=SAID)
+    in_main: bool = field(default=False, metadata=SAID)
+    """Asked in the main room: the person may not be in the breakout room."""
+
+
+@dataclass(frozen=True, slots=True)
+class HelpWithoutSeat(Notice):
+    """To the moderators: somebody without a breakout room asks for help in the main room."""
+
+    KIND: ClassVar[str] = "help-without-seat"
+    round: int
+    user: str
+    at: datetime
+    text: str = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)

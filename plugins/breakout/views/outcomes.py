@@ -285,7 +285,10 @@ def rejoined(scene: Scene, told: Rejoined) -> Doc:
 def claimed(scene: Scene, told: HelpTold, *, invited: bool) -> Doc:
     """The link, and what the room asked."""
     head = say("{room} knows that you are coming.", room=scene.room(told.room.number))
-    asked = [say("{who} asked: {text}", who=scene.name(told.help.user), text=told.help.text)] if told.help.text else []
+    who = scene.name(told.help.user)
+    asked = [say("{who} asked: {text}", who=who, text=told.help.text)] if told.help.text else []
+    if told.help.in_main:
+        asked.append(say("{who} asked in {main}, and may be there.", who=who, main=scene.main_link()))
     return doc(head, asked, _way_in(scene, invited=invited))
 
 
@@ -308,7 +311,30 @@ def help_asked(scene: Scene, told: HelpTold) -> Doc:
         head = say("{who} is on the way.", who=scene.name(told.help.claimed_by))
     else:
         head = say("The moderators are told, and one of them will come.")
+    if told.help.in_main:
+        where = say("They look for you here and in {room}.", room=scene.room(told.room.number))
+        return doc(head, where, say("`{s}help cancel` takes it back.", s=scene.sign))
     return doc(head, say("`{s}help cancel` takes it back, `{s}commands` lists what you can type.", s=scene.sign))
+
+
+def help_asked_without_seat(scene: Scene) -> Doc:
+    """What an asker without a room is told."""
+    del scene
+    return doc(say("The moderators are told, and one of them will answer you here."))
+
+
+def nobody_to_call(scene: Scene) -> Doc:
+    """To somebody who calls for help while no breakout room is open: the moderators read this room."""
+    moderators = sorted(scene.hall.moderators)
+    if moderators:
+        ask = say("Please ask here: the moderators are {people}.", people=people(scene, moderators))
+    else:
+        ask = say("Please ask here.")
+    return doc(
+        say("No breakout rooms are open, so I call nobody."),
+        ask,
+        say("`{p} help` lists what I can do.", p=scene.prefix),
+    )
 
 
 def help_withdrawn(scene: Scene, told: HelpTold) -> Doc:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.message.doc import Bullets, Doc, Inline, Para, Quote, Relayed, doc
+from bot.message.doc import Bullets, Doc, Inline, Name, Para, Quote, Relayed, doc
 from plugins.breakout.domain import notices as n
 from plugins.breakout.domain.model import Mode, Phase, Room
 from plugins.breakout.scene import Scene
@@ -141,6 +141,8 @@ def _about_people(notice: n.Notice, scene: Scene) -> Doc:
             return doc(say("{who} is a moderator now, and has no seat any more.", who=scene.name(notice.user)))
         case n.HelpAsked():
             return help_asked(scene, notice, at_desk=True)
+        case n.HelpWithoutSeat():
+            return help_without_seat(scene, notice, at_desk=True)
         case n.HelpReminded():
             moderators = mentioned(scene, sorted(scene.hall.moderators))
             head = say(
@@ -279,14 +281,41 @@ def help_asked(scene: Scene, notice: n.HelpAsked, *, at_desk: bool) -> Doc:
         "moderators": moderators,
         "who": scene.name(notice.user),
         "room": scene.room(notice.room),
+        "main": Name(scene.main_name),
     }
-    if again:
+    if notice.in_main and again:
+        head = say("{moderators}: {who} asks for help again, in {main}. Their room is {room}.", **values)
+    elif notice.in_main:
+        head = say("{moderators}: {who} asks for help in {main}. Their room is {room}.", **values)
+    elif again:
         head = say("{moderators}: {who} in {room} asks for help again.", **values)
     else:
         head = say("{moderators}: {who} in {room} asks for help.", **values)
-    text = [Quote((Para((Relayed(notice.text),)),))] if at_desk and notice.text else []
+    text = _their_words(notice.text) if at_desk else []
     how = say("Tap 👀 to go there, ✅ when it is done; or `{p} claim {number}`.", p=scene.prefix, number=notice.room)
     return Doc(doc(head, text, how).blocks, loud=True, keycaps=("👀", "✅"))
+
+
+def _their_words(text: str) -> list[Quote]:
+    return [Quote((Para((Relayed(text),)),))] if text else []
+
+
+def help_without_seat(scene: Scene, notice: n.HelpWithoutSeat, *, at_desk: bool) -> Doc:
+    """To the moderators: somebody without a room needs them."""
+    head = say(
+        "{moderators}: {who} asks for help in {main}. They have no breakout room.",
+        moderators=mentioned(scene, sorted(scene.hall.moderators)),
+        who=scene.name(notice.user),
+        main=scene.main_name,
+    )
+    how = say("`{p} assign {user} to 1` gives them one.", p=scene.prefix, user=notice.user)
+    return doc(head, _their_words(notice.text) if at_desk else [], how).aloud()
+
+
+def on_the_way(scene: Scene, user: str, moderator: str) -> Doc:
+    """To the asker in the main room: who is coming."""
+    told = say("{who}, {moderator} is on the way to you.", who=scene.mention(user), moderator=scene.name(moderator))
+    return doc(told).aloud()
 
 
 def still_waiting(scene: Scene, user: str) -> Doc:

@@ -14,6 +14,7 @@ from plugins.breakout.domain.notices import (
     HelpClosed,
     HelpEnd,
     HelpUnclaimed,
+    HelpWithoutSeat,
     Notice,
 )
 from plugins.breakout.domain.phases import require
@@ -43,12 +44,43 @@ class Texted:
 
 
 def ask_help(
-    session: Session | None, number: int, user: str, text: str, *, now: datetime, settings: Settings
+    session: Session | None,
+    number: int,
+    user: str,
+    text: str,
+    *,
+    now: datetime,
+    settings: Settings,
+    in_main: bool = False,
 ) -> Change[HelpTold]:
     """Open the room's request, or bring the open one up to date. Raises `HelpCooldown`, `TooLong`.
 
-    A request once more keeps its age, its claim and, where the new one has no words, its text.
+    A request once more keeps its age, its claim and, where the new one has no words, its text. `in_main`: asked in
+    the main room; who asks in the breakout room is there.
     """
+    session, text = _asking(session, user, text, now, settings)
+    seat = session.seats.get(user)
+    if seat is not None and seat.presence is Presence.IN_MAIN and not in_main:
+        session = session.with_seats(replace(seat, presence=Presence.JOINED))
+    room = session.room(number)
+    old = room.help
+    request = replace(old, user=user, text=text or old.text, times=old.times + 1) if old else Help(user, now, text)
+    request = replace(request, in_main=in_main)
+    session = session.with_room(replace(room, help=request))
+    asked = HelpAsked(session.id, session.round, number, request.since, request.times, user, request.text, in_main)
+    return Change(session, HelpTold(session.room(number), request), (asked,))
+
+
+def ask_without_seat(
+    session: Session | None, user: str, text: str, *, now: datetime, settings: Settings
+) -> Change[None]:
+    """Tell the moderators of somebody without a room who needs them. Raises `HelpCooldown`, `TooLong`."""
+    session, text = _asking(session, user, text, now, settings)
+    return Change(session, None, (HelpWithoutSeat(session.id, session.round, user, now, text),))
+
+
+def _asking(session: Session | None, user: str, text: str, now: datetime, settings: Settings) -> tuple[Session, str]:
+    """The session in which the person has just asked, and their words."""
     session = require(session, "help")
     text = text.strip()
     if len(text) > MAX_TEXT:
@@ -56,12 +88,7 @@ def ask_help(
     last = session.asked_at.get(user)
     if last is not None and now - last < settings.help_cooldown:
         raise HelpCooldown(settings.help_cooldown - (now - last))
-    room = session.room(number)
-    old = room.help
-    request = replace(old, user=user, text=text or old.text, times=old.times + 1) if old else Help(user, now, text)
-    session = replace(session.with_room(replace(room, help=request)), asked_at={**session.asked_at, user: now})
-    notice = HelpAsked(session.id, session.round, number, request.since, request.times, user, request.text)
-    return Change(session, HelpTold(session.room(number), request), (notice,))
+    return replace(session, asked_at={**session.asked_at, user: now}), text
 
 
 def withdraw_help(session: Session | None, number: int, user: str) -> Change[HelpTold]:
