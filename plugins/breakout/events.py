@@ -259,8 +259,15 @@ async def reacted(state: Plug, unit: Unit, event: ReactionAdded) -> None:
     except (Refusal, HostRefusal) as error:
         said = await explained(state, unit, reaction.room, error)
         if said is not None:
-            key = f"refused:{reaction.event_id}"
-            await unit.outbox.say(key, reaction.room, said, urgency=Urgency.ANSWER)
+            in_thread = it.place.kind == MAIN and role < Role.MODERATOR
+            await unit.outbox.say(
+                f"refused:{reaction.event_id}",
+                reaction.room,
+                views.tap_refused(await it.scene(), reaction.sender, offer.control, reaction.key, said),
+                urgency=Urgency.ANSWER,
+                reply_to=reaction.target,
+                thread=reaction.target if in_thread else None,
+            )
 
 
 async def _tapped(it: Subject, offer: Offer, reaction: Reaction, role: Role) -> None:

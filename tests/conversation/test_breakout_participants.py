@@ -56,6 +56,34 @@ async def test_a_full_room_says_so_and_which_ones_have_a_seat() -> None:
         assert "Green" in answer
 
 
+async def test_a_refused_tap_says_whose_it_was_and_what_was_tapped() -> None:
+    async with conversation() as talk:
+        room = await choosing(talk, "!breakout setup Red, Green choose max 1")
+        await room.says("@bob", "!breakout choose red")
+        board = room.message("1. Red")
+        answer = await room.taps("@cleo", "1️⃣", on="1. Red")
+        assert answer.startswith("Cleo, you tapped 1️⃣ on the board.")
+        assert "Red is full. There is space in Green." in answer
+        content = room.raw.messages[-1]["content"]
+        assert content["msgtype"] == "m.notice"
+        assert "user_ids" not in content["m.mentions"]
+        assert "@cleo:test" in content["formatted_body"].replace("%40", "@")
+        assert content["m.relates_to"]["rel_type"] == "m.thread"
+        assert content["m.relates_to"]["event_id"] == board["event_id"]
+
+
+async def test_a_moderator_s_refused_tap_is_answered_beside_what_was_tapped() -> None:
+    async with conversation({"breakout": {"confirm_above": 1}}) as talk:
+        room = await talk.main_room(moderators=["ann", "mia"], people=["bob", "cleo"])
+        await room.says("@ann", "!breakout setup 2")
+        await room.says("@ann", "!breakout start")
+        answer = await room.taps("@mia", "✅", on="Start now?")
+        assert answer.startswith("Mia, you tapped ✅ on the question.")
+        assert "!breakout start confirm" in answer
+        relation = room.raw.messages[-1]["content"]["m.relates_to"]
+        assert relation == {"m.in_reply_to": {"event_id": room.message("Start now?")["event_id"]}}
+
+
 async def test_who_walks_into_a_room_has_chosen_it() -> None:
     async with conversation() as talk:
         room = await choosing(talk)

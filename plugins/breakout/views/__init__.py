@@ -7,6 +7,7 @@ from plugins.breakout.views.boards import (
     next_step,
     queue,
     status_of_room,
+    tap_refused,
     time_left,
 )
 from plugins.breakout.views.outcomes import (
@@ -103,6 +104,7 @@ __all__ = [
     "still_waiting",
     "stray_texts",
     "taken_out",
+    "tap_refused",
     "task_changed",
     "texts_of",
     "time_left",

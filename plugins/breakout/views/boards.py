@@ -10,6 +10,7 @@ from plugins.breakout.domain.changes import people as rules
 from plugins.breakout.domain.changes.help import HelpTold
 from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat
 from plugins.breakout.domain.moments import rough_left
+from plugins.breakout.keys import Control
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.words import MOST_NAMES, counted_people, length, listed, people, say, say_n, text
 
@@ -193,6 +194,29 @@ def _what_now(scene: Scene, seat: Seat) -> tuple[Para, ...]:
     if seat.presence is Presence.INVITED:
         return (say("Your invitation is waiting: open it and accept."),)
     return ()
+
+
+def tap_refused(scene: Scene, user: str, on: Control, emoji: str, why: Doc) -> Doc:
+    """Why a tap does nothing: everybody can read it there, so it says whose tap it was, and which."""
+    shown = emoji.replace("\u20e3", "\ufe0f\u20e3")  # a keycap without its selector looks like a number in a box
+    tapped = say("{who}, you tapped {emoji} on {what}.", who=scene.mention(user), emoji=shown, what=_control(on))
+    return doc(tapped, why.blocks)
+
+
+def _control(control: Control) -> str:
+    match control:
+        case Control.BOARD | Control.DESK_BOARD:
+            return text("the board")
+        case Control.CHECK_IN:
+            return text("the check-in")
+        case Control.WELCOME:
+            return text("the welcome")
+        case Control.HELP | Control.HELP_REMINDED:
+            return text("the request for help")
+        case Control.CONFIRM | Control.LATE:
+            return text("the question")
+        case Control.STARTED:
+            return text("the message that the rooms are open")
 
 
 def time_left(scene: Scene) -> Doc:
