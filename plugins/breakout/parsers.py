@@ -7,31 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby, islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from bot.commands.parsers import Named, duration, number, only_people, people
+from bot.commands.parsers import Named, duration, only_people, people
 from bot.commands.read import html_after
 from bot.commands.refusals import HostRefusal, Missing, TooMuch
 from bot.commands.words import Line, Word
 from bot.message.doc import Relayed
 from plugins.breakout.domain.changes.rooms import check_name, find_room
-from plugins.breakout.domain.changes.setup import Layout, SeatLine
-from plugins.breakout.domain.model import Mode, Room, Session
+from plugins.breakout.domain.model import Room, Session
 from plugins.breakout.domain.refusals import AmbiguousRoom, Refusal, UnknownRoom
 
 T = TypeVar("T")
 
 _TO = frozenset({"to", "into", "in", "->", "=>", "→"})
 _ALL = frozenset({"all", "everyone", "everybody"})
-_GROUPS = re.compile(
-    r"(?:(?:in\s+)?(?:groups?|teams?|rooms?)\s+of\s+(?P<of>\S+)"
-    r"|(?P<each>\S+)\s+(?:people\s+|persons?\s+)?(?:each|per\s+(?:room|group|team)))(?:\s+people)?"
-)
-_ROOMS = re.compile(r"(?P<count>\S+)\s+(?:breakout\s+)?(?:rooms?|groups?|teams?)")
-_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?")
-_WHOLE = re.compile(r"[+-]?\d+")
-_LONGEST_NUMBER = 12
-_PER_ROOM = frozenset({"people", "persons", "seats", "each", "per", "room", "group", "team"})
 _NUMBERED = re.compile(r"(?:room\s*|#)(\d+)", re.IGNORECASE)
 _MOST_TOS = 40
 """Places of a ` to ` that are tried: a name of 64 characters has no more of them."""
@@ -117,111 +107,15 @@ class Cancelled:
     """Taking it back."""
 
 
-# --- setting up
+# --- lines
 
 
-def setup(line: Line, known: Known) -> Layout:
-    """`4`, `four rooms`, `groups of 4`, names with commas; mode and options at either end; seat lines below."""
-    lines: list[Sequence[Word]] = []
-    head: list[Word] = []
-    options: dict[str, Any] = {}
-    for row in _rows(line.words):
-        if any(word.user is not None for word in row) or _before_colon(row)[0] is not None:
-            words = list(row)
-            options |= {} if lines else _taken_options(words)
-            lines.append(words)
-        else:
-            head += row
-    options |= _taken_options(head)
-    count, names, size = _rooms_asked_for(head)
-    seat_lines = tuple(_seat_line(words, known) for words in lines)
-    return Layout(count=count, names=names, group_size=size, lines=seat_lines, **options)
-
-
-def _rows(words: Sequence[Word]) -> list[tuple[Word, ...]]:
+def rows(words: Sequence[Word]) -> list[tuple[Word, ...]]:
+    """The words by the lines in which they were typed."""
     return [tuple(row) for _, row in groupby(words, key=lambda word: word.row)]
 
 
-def _taken_options(words: list[Word]) -> dict[str, Any]:
-    """Take mode, `here`, `everyone` and `max 8` off both ends of `words`."""
-    found: dict[str, Any] = {}
-    while words:
-        if capacity := _capacity(words):
-            place, found["capacity"] = capacity
-            del words[place]
-        elif (option := _option(words[-1])) is not None:
-            found |= option
-            words.pop()
-        elif (option := _option(words[0])) is not None:
-            found |= option
-            words.pop(0)
-        else:
-            break
-    return found
-
-
-def _capacity(words: Sequence[Word]) -> tuple[slice, int] | None:
-    """Where `max 8` or `max 8 people per room` stands at one of the ends, and its number."""
-    end = len(words)
-    while end and words[end - 1].fold in _PER_ROOM:
-        end -= 1
-    for start, stop in ((end - 2, len(words)), (0, 2)):
-        if start >= 0 and len(words) > start + 1 and words[start].fold == "max":
-            count = _count_or_none(words[start + 1].fold.strip(",."))
-            if count is not None:
-                return slice(start, stop), count
-    return None
-
-
-def _option(word: Word) -> dict[str, Any] | None:
-    text = word.fold.strip(",")
-    if word.quoted:
-        return None
-    if text in tuple(Mode):
-        return {"mode": Mode(text)}
-    if text in ("here", "everyone"):
-        return {text: True}
-    return {} if text == "mode" else None
-
-
-def _rooms_asked_for(words: Sequence[Word]) -> tuple[int | None, tuple[str, ...], int | None]:
-    """How many rooms, which, or groups of how many; a line break parts names as a comma does."""
-    low = " ".join(word.fold for word in words).strip(" .,")
-    if not low:
-        return None, (), None
-    if (groups := _GROUPS.fullmatch(low)) and (groups["of"] or _count_or_none(groups["each"]) is not None):
-        return None, (), _count(groups["of"] or groups["each"])
-    if (rooms := _ROOMS.fullmatch(low)) and (count := _count_or_none(rooms["count"])) is not None:
-        return count, (), None
-    if (count := _count_or_none(low)) is not None:
-        return count, (), None
-    rows = [" ".join(word.text for word in row).strip(" .,") for row in _rows(words)]
-    return None, tuple(name.strip() for row in rows for name in row.split(",")), None
-
-
-def _count_or_none(text: str) -> int | None:
-    """A number of any size, in digits or words; None for what is none. `2.5` is refused here."""
-    if _NUMBER.fullmatch(text):
-        return _count(text)
-    try:
-        return number(text)
-    except HostRefusal:
-        return None
-
-
-def _count(text: str) -> int:
-    """The same, where a number must stand. Too small and too large ones are the rules' to refuse, with the limits."""
-    return int(text[:_LONGEST_NUMBER]) if _WHOLE.fullmatch(text) else number(text)
-
-
-def _seat_line(row: Sequence[Word], known: Known) -> SeatLine:
-    room, rest = _before_colon(row)
-    if room is None:
-        raise Missing("which room", "breakout setup manual\nTeam Alpha: @ann @bob")
-    return SeatLine(room, only_people(rest, known.named) if rest else ())
-
-
-def _before_colon(row: Sequence[Word]) -> tuple[str | None, tuple[Word, ...]]:
+def before_colon(row: Sequence[Word]) -> tuple[str | None, tuple[Word, ...]]:
     """The text before the first colon of a line, and the words behind it."""
     for position, word in enumerate(row):
         if word.user is None and not word.quoted and word.text.endswith(":"):
@@ -240,8 +134,8 @@ def assign(line: Line, known: Known) -> Assign:
     if not line.words:
         raise Missing("whom to seat where", "breakout assign @ann to 2")
     seats: list[tuple[str, int]] = []
-    for row in _rows(line.words):
-        name, rest = _before_colon(row)
+    for row in rows(line.words):
+        name, rest = before_colon(row)
         if name is not None and rest:
             room = find_room(known.session, name, "assign")
             seats += [(user, room.number) for user in only_people(rest, known.named)]
@@ -409,7 +303,7 @@ def _leading_room(words: Sequence[Word], known: Known, command: str) -> tuple[Ro
     if first.quoted or first.room is not None:
         return _room(words[:1], known, command), 2 if len(words) > 1 and words[1].text == ":" else 1
     row = [word for word in words if word.row == first.row]
-    name, _ = _before_colon(row)
+    name, _ = before_colon(row)
     if name is not None:
         try:
             length = next(n for n, word in enumerate(row, 1) if word.text.endswith(":"))

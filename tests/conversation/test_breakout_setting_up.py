@@ -67,6 +67,7 @@ async def test_the_whole_plan_fits_into_one_message() -> None:
         ("!breakout setup 21", "20"),
         ("!breakout setup groups of 1", "groups of"),
         ("!breakout setup Red", "One room only? Separate names by commas."),
+        ("!breakout setup 3 foo", "I do not understand “foo” after `!breakout setup 3`"),
         ("!breakout setup Red, red", "red"),
         ("!breakout setup Red, all", "all"),
         ("!breakout setup 4 max 8 auto", "max"),

@@ -8,7 +8,7 @@ from random import SystemRandom
 
 from bot.message.doc import Doc
 from bot.plugin import Call, Outcome, Role, Tick
-from plugins.breakout import parsers, views
+from plugins.breakout import layouts, parsers, views
 from plugins.breakout.announce import ask_who_is_here, show_fresh_board
 from plugins.breakout.commands.places import ANYWHERE, it, knowing
 from plugins.breakout.commands.seating import assign, unassign
@@ -42,7 +42,7 @@ def new_id() -> str:
         "breakout setup 3 choose",
         "breakout setup 5 here",
     ),
-    parse=knowing(parsers.setup),
+    parse=knowing(layouts.layout),
     section=SECTION,
 )
 async def set_up(call: Call[Plug], layout: Layout) -> Doc:

@@ -114,6 +114,14 @@ class OneRoomOnly(Refusal):
 
 
 @dataclass(eq=False)
+class NotUnderstood(Refusal):
+    """Words that mean nothing after `before`, with which `setup` alone would work."""
+
+    typed: str
+    before: str
+
+
+@dataclass(eq=False)
 class UnknownRoom(Refusal):
     """No room of that number or name; `rooms` are the names there are."""
 

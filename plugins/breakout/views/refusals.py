@@ -162,6 +162,16 @@ def _(e: r.OneRoomOnly, t: Teller) -> Iterable[Para]:
     yield say("For example `{p} setup Team Alpha, Team Beta`, or `{p} setup 1` for a single room.", p=t.prefix)
 
 
+@_for(r.NotUnderstood)
+def _(e: r.NotUnderstood, t: Teller) -> Iterable[Para]:
+    yield say("I do not understand “{typed}” after `{p} setup {before}`.", typed=e.typed, before=e.before, p=t.prefix)
+    yield say(
+        "What can follow: `auto`, `manual`, `choose`, `here` or `everyone`, such as `{p} setup {before} choose`.",
+        before=e.before,
+        p=t.prefix,
+    )
+
+
 @_for(r.UnknownRoom)
 def _(e: r.UnknownRoom, t: Teller) -> Iterable[Para]:
     yield say(

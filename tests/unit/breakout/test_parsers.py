@@ -24,10 +24,10 @@ from bot.commands.words import Line
 from bot.matrix.events import Message
 from bot.matrix.ids import EventId, RoomId, UserId, user_link
 from bot.message.doc import Relayed
-from plugins.breakout import parsers
+from plugins.breakout import layouts, parsers
 from plugins.breakout.domain.changes.setup import Layout, SeatLine
 from plugins.breakout.domain.model import Mode, Session
-from plugins.breakout.domain.refusals import AmbiguousRoom, NoSession, Refusal, UnknownRoom
+from plugins.breakout.domain.refusals import AmbiguousRoom, NoSession, NotUnderstood, Refusal, UnknownRoom
 from plugins.breakout.parsers import Known
 from tests.unit.breakout.example import pupils, set_up
 
@@ -78,6 +78,13 @@ def understood(parse: Callable[[Line, Known], T], text: str, about: Known | None
         ("12345678901 rooms", Layout(count=12345678901)),
         ("groups of 4", Layout(group_size=4)),
         ("Groups of four", Layout(group_size=4)),
+        ("groups of three", Layout(group_size=3)),
+        ("pairs", Layout(group_size=2)),
+        ("in pairs choose", Layout(group_size=2, mode=Mode.CHOOSE)),
+        ("Trios", Layout(group_size=3)),
+        ("Pairs, Trios", Layout(names=("Pairs", "Trios"))),
+        ("3 Pigs, Wolf", Layout(names=("3 Pigs", "Wolf"))),
+        ("rooms 4", Layout(count=4)),
         ("4 people each", Layout(group_size=4)),
         ("4 per room", Layout(group_size=4)),
         ("4 people per group", Layout(group_size=4)),
@@ -104,12 +111,12 @@ def understood(parse: Callable[[Line, Known], T], text: str, about: Known | None
     ],
 )
 def test_setup_takes_what_people_type(text: str, layout: Layout) -> None:
-    assert understood(parsers.setup, text, HALL) == layout
+    assert understood(layouts.layout, text, HALL) == layout
 
 
 def test_setup_takes_the_whole_plan_in_lines() -> None:
     text = "manual\nTeam Alpha: @ann @bob:x\n\nTeam Beta:\n“Team: Gamma”: Go to Cleo"
-    assert understood(parsers.setup, text, HALL) == Layout(
+    assert understood(layouts.layout, text, HALL) == Layout(
         mode=Mode.MANUAL,
         lines=(
             SeatLine("Team Alpha", (ANN, BOB)),
@@ -120,27 +127,43 @@ def test_setup_takes_the_whole_plan_in_lines() -> None:
 
 
 def test_setup_takes_names_and_then_lines() -> None:
-    layout = understood(parsers.setup, "manual Team Alpha, Team Beta\nAlpha: @ann", HALL)
+    layout = understood(layouts.layout, "manual Team Alpha, Team Beta\nAlpha: @ann", HALL)
     assert layout.names == ("Team Alpha", "Team Beta")
     assert layout.lines == (SeatLine("Alpha", (ANN,)),)
 
 
 def test_pills_in_lines_are_people() -> None:
     html = f"!breakout setup manual<br>Team Alpha: {pill(ANN, 'Ann')} {pill(BOB, 'Bob')}<br>Team Beta:{pill(CLEO, 'C')}"
-    layout = parsers.setup(typed("!breakout setup manual\n…", html), HALL)
+    layout = layouts.layout(typed("!breakout setup manual\n…", html), HALL)
     assert layout.lines == (SeatLine("Team Alpha", (ANN, BOB)), SeatLine("Team Beta", (CLEO,)))
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "word"),
+    [
+        ("3 foo", "3", "foo"),
+        ("choose 3 rooms foo bar", "3 rooms", "foo bar"),
+        ("groups of 4 foo here", "groups of 4", "foo"),
+        ("3 max", "3", "max"),
+        ("pairs please", "pairs", "please"),
+    ],
+)
+def test_a_word_that_means_nothing_after_the_rooms_is_named(text: str, before: str, word: str) -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        understood(layouts.layout, text, HALL)
+    assert (caught.value.before, caught.value.typed) == (before, word)
 
 
 @pytest.mark.parametrize("text", ["groups of many", "2.5", "groups of 2.5"])
 def test_a_number_that_is_none_is_refused_with_numbers_that_make_sense(text: str) -> None:
     with pytest.raises(BadNumber) as refused:
-        understood(parsers.setup, text, HALL)
+        understood(layouts.layout, text, HALL)
     assert refused.value.least in (1, 2)
 
 
 def test_an_unknown_person_in_a_line_refuses_all_of_it() -> None:
     with pytest.raises(UnknownPerson) as refused:
-        understood(parsers.setup, "manual\nTeam Alpha: @ann @dora", HALL)
+        understood(layouts.layout, "manual\nTeam Alpha: @ann @dora", HALL)
     assert refused.value.typed == "@dora"
 
 
