@@ -57,6 +57,8 @@ class Sender:
             woken = await settle(transaction.connection, mail.seq, transaction.now, event, refused)
             for owner, key in woken:
                 transaction.wake(owner, key)
+            if mail.urgency == Urgency.ANSWER:  # its reactions wait for it in the other lane
+                transaction.can_send(mail.room)
 
     async def _deliver(self, mail: Mail) -> EventId | None:
         urgency = Urgency(mail.urgency)

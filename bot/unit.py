@@ -28,6 +28,7 @@ class Transaction:
         self.woken: set[tuple[str, str]] = set()
         self._outboxes: dict[str, OutboxRows] = {}
         self._alarms: dict[str, AlarmRows] = {}
+        self._rooms_with_mail: set[RoomId] = set()
 
     def unit_of(self, owner: str) -> Unit:
         """What the plugin `owner` may do in this transaction."""
@@ -53,8 +54,12 @@ class Transaction:
 
     @property
     def touched_rooms(self) -> set[RoomId]:
-        """The rooms for which something was put into an outbox."""
-        return {room for outbox in self._outboxes.values() for room in outbox.touched}
+        """The rooms for which something was put into an outbox, or can be sent now."""
+        return self._rooms_with_mail.union(*(outbox.touched for outbox in self._outboxes.values()))
+
+    def can_send(self, room: RoomId) -> None:
+        """Ask for a look at what is to be sent to a room after the commit: something may have waited for this."""
+        self._rooms_with_mail.add(room)
 
     @property
     def alarms_changed(self) -> bool:

@@ -25,6 +25,7 @@ from plugins.breakout.domain.changes import help as helping
 from plugins.breakout.domain.changes import people, seats, setup
 from plugins.breakout.domain.changes.ending import deleted, end
 from plugins.breakout.domain.changes.observed import membership, outsider_invited, room_lost
+from plugins.breakout.domain.changes.rooms import unknown_room
 from plugins.breakout.domain.changes.starting import confirm, start
 from plugins.breakout.domain.changes.timing import extend
 from plugins.breakout.domain.desired import MARKER
@@ -276,6 +277,8 @@ async def _tapped(it: Subject, offer: Offer, reaction: Reaction, role: Role) -> 
         return
     number = _digit(key)
     if number is not None and all(room.number != number for room in session.open_rooms):
+        if offer.control in (Control.BOARD, Control.LATE) and any(room.number == number for room in session.rooms):
+            raise unknown_room(str(number), session.open_rooms)  # it was removed
         return  # a number that nobody offered
     match offer.control, key:
         case Control.CHECK_IN, "✋":

@@ -17,7 +17,8 @@ WORKS = "works"
 _TYPED = {
     "back": "!back",
     "help": "!help",
-    "confirm": "start confirm, delete confirm",
+    "start confirm": "start confirm (once start has asked)",
+    "delete confirm": "delete confirm (once delete has asked)",
     "shuffle": "shuffle (running: shuffle now)",
 }
 

@@ -192,6 +192,7 @@ async def test_the_timer_says_the_end_with_its_zone() -> None:
         ("!breakout shuffle", "!breakout shuffle now"),
         ("!breakout end cancel", ""),
         ("!breakout delete confirm", "!breakout delete"),
+        ("!breakout start confirm", "already"),
         ("!breakout claim 1", ""),
     ],
 )
@@ -246,7 +247,10 @@ async def test_delete_asks_and_then_leaves_nothing_behind() -> None:
         room = await under_way(talk)
         desk = await at_the_desk(talk)
         question = await room.says("@ann", "!breakout delete")
-        assert "unreachable" in question
+        assert question.startswith(
+            "Delete 2 rooms and the desk? What was written there becomes unreachable; this room is not touched. "
+            "The rooms are open: they end at once.\n"
+        )
         assert "!breakout delete confirm" in question
         await room.says("@ann", "!breakout delete confirm")
         for gone in (talk.room_named("Red"), talk.room_named("Green"), desk):

@@ -151,7 +151,7 @@ async def test_rooms_and_seats_are_changed_before_the_start() -> None:
         await room.says("@ann", "!breakout move Dan to Green")
         await room.says("@ann", "!breakout swap @bob @dan")
         assert "Dan" in await room.says("@ann", "!breakout status Red")
-        assert "Blue is added" in await room.says("@ann", "!breakout add Blue")
+        assert "Blue is added as number 3" in await room.says("@ann", "!breakout add Blue")
         assert "Red is now Rose" in await room.says("@ann", "!breakout rename red to Rose")
         assert await room.says("@ann", "!breakout fill") == "1 person has a seat now."
         assert "Blue is removed" in await room.says("@ann", "!breakout remove blue")
@@ -239,3 +239,88 @@ async def test_a_plan_that_cannot_start_says_so_at_once() -> None:
         assert "Next: !breakout start" not in answer
         answer = await room.says("@ann", "!breakout setup 2 here")
         assert "Nobody has a seat yet" in answer
+
+
+async def test_numbers_that_are_not_in_a_row_are_said() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup manual Red, Green, Blue")
+        assert "The others keep their numbers: 2 Green and 3 Blue." in await room.says("@ann", "!breakout remove red")
+        assert "The rooms are 2 Green and 3 Blue" in await room.says("@ann", "!breakout status purple")
+        assert "Blue (number 3) has 0 people" in await room.says("@ann", "!breakout status blue")
+        assert "3. Blue" in await room.says("@ann", "!breakout status")
+
+
+async def test_where_a_number_is_asked_for_it_is_said() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup manual Team Red, Team Green")
+        assert "could be 1 Team Red and 2 Team Green" in await room.says("@ann", "!breakout status team")
+
+
+async def test_the_board_offers_the_numbers_of_its_rooms_and_no_others() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup Red, Green, Blue choose")
+        await room.says("@ann", "!breakout remove red")
+        await room.says("@ann", "!breakout status")
+        board = room.message("Choose yours")["event_id"]
+        offered = [
+            event["content"]["m.relates_to"]["key"]
+            for event in room.raw.events
+            if event["type"] == "m.reaction" and event["content"]["m.relates_to"]["event_id"] == board
+        ]
+        assert offered == ["2️⃣", "3️⃣"]
+        assert "There is no room “1”" in await room.taps("@bob", "1️⃣", on="Choose yours")
+        await room.taps("@bob", "3️⃣", on="Choose yours")
+        assert "Bob" in await room.says("@ann", "!breakout status blue")
+
+
+async def test_a_late_joiner_s_choice_has_the_numbers_to_tap() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        desk = await at_the_desk(talk)
+        await talk.joins(room, "zoe")
+        asked = desk.message("Zoe has come and has no seat")["content"]["body"]
+        assert "1 Red" in asked
+        assert "2 Green" in asked
+
+
+async def test_filling_rooms_beyond_their_seats_says_so() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup Red, Green choose max 1")
+        answer = await room.says("@ann", "!breakout fill")
+        assert "4 people have a seat now." in answer
+        assert "Red (2) and Green (2) have more people than the 1 seat" in answer
+        await room.says("@ann", "!breakout setup Red, Green choose max 2")
+        assert "more people" not in await room.says("@ann", "!breakout fill")
+
+
+async def test_deleting_a_plan_speaks_of_a_plan() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup 4")
+        question = await room.says("@ann", "!breakout delete")
+        assert question.startswith("Delete the plan of 4 rooms and the desk? No room is made yet; this room is")
+        assert "unreachable" not in question
+        assert "  " not in question
+        assert " \n" not in question
+        assert "The plan is gone" in await room.says("@ann", "!breakout delete confirm")
+
+
+async def test_a_yes_to_what_does_not_wait_says_what_waits() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup 2")
+        await room.says("@ann", "!breakout delete")
+        answer = await room.says("@ann", "!breakout start confirm")
+        assert "!breakout delete waits for a yes, not !breakout start" in answer
+        assert "!breakout delete confirm" in answer
+
+
+async def test_moderators_are_never_met_with_silence() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        for _ in range(3):
+            assert "!breakout setup 4" in await room.says("@ann", "!breakout start")

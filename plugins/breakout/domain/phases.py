@@ -33,7 +33,8 @@ WORKS_IN: Mapping[str, frozenset[Phase]] = MappingProxyType(
             "end": (_RUNNING, _CLOSING),
             "end cancel": (_CLOSING,),
             "delete": (_SET_UP, _RUNNING, _CLOSING, _ENDED),
-            "confirm": (_SET_UP, _RUNNING, _CLOSING, _ENDED),
+            "start confirm": (_SET_UP, _ENDED),
+            "delete confirm": (_SET_UP, _RUNNING, _CLOSING, _ENDED),
             "status": (_SET_UP, _RUNNING, _CLOSING, _ENDED),
             "broadcast": (_RUNNING, _CLOSING),
             "tell": (_RUNNING, _CLOSING),
@@ -58,7 +59,7 @@ def require(session: Session | None, command: str) -> Session:
     allowed = WORKS_IN[command]
     if session.phase in allowed:
         return session
-    if command == "start":
+    if command in ("start", "start confirm"):
         raise AlreadyRunning(command, session.phase)
     if Phase.SET_UP not in allowed and session.phase in (Phase.SET_UP, Phase.ENDED):
         raise NothingRunning(command)

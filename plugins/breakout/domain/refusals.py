@@ -123,18 +123,20 @@ class NotUnderstood(Refusal):
 
 @dataclass(eq=False)
 class UnknownRoom(Refusal):
-    """No room of that number or name; `rooms` are the names there are."""
+    """No room of that number or name; `rooms` are the names there are, `numbers` their numbers."""
 
     typed: str
     rooms: tuple[str, ...]
+    numbers: tuple[int, ...]
 
 
 @dataclass(eq=False)
 class AmbiguousRoom(Refusal):
-    """The words fit several rooms."""
+    """The words fit several rooms, of these names and numbers."""
 
     typed: str
     rooms: tuple[str, ...]
+    numbers: tuple[int, ...]
 
 
 @dataclass(eq=False)
@@ -288,9 +290,13 @@ class NothingToCancel(Refusal):
 
 @dataclass(eq=False)
 class NothingToConfirm(Refusal):
-    """No question waits for a yes (any more). `what` is what was to be confirmed, where that is known."""
+    """No such question waits for a yes (any more).
+
+    `what` is what was to be confirmed, where that is known; `waits` is what waits for a yes instead.
+    """
 
     what: Confirm | None = None
+    waits: Confirm | None = None
 
 
 @dataclass(eq=False)

@@ -12,7 +12,7 @@ from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat
 from plugins.breakout.domain.moments import rough_left
 from plugins.breakout.keys import Control
 from plugins.breakout.scene import Scene
-from plugins.breakout.views.words import MOST_NAMES, counted_people, length, listed, people, say, say_n, text
+from plugins.breakout.views.words import MOST_NAMES, counted_people, in_a_row, length, listed, people, say, say_n, text
 
 KEYCAPS = ("1️⃣", "2️⃣", "3️⃣", "4️⃣", "5️⃣", "6️⃣", "7️⃣", "8️⃣", "9️⃣", "🔟")
 
@@ -23,7 +23,7 @@ def board(scene: Scene) -> Doc:
     lines = Bullets(tuple(_room_line(scene, room) for room in session.open_rooms))
     keycaps: tuple[str, ...] = ()
     if session.mode is Mode.CHOOSE and session.phase in (Phase.SET_UP, Phase.RUNNING):
-        keycaps = KEYCAPS[: len(session.open_rooms)] if _fits_keycaps(scene) else ()
+        keycaps = tuple(KEYCAPS[room.number - 1] for room in session.open_rooms) if _fits_keycaps(scene) else ()
     said = doc(_head(scene), lines, _foot(scene))
     return Doc(said.blocks, keycaps=keycaps)
 
@@ -163,7 +163,10 @@ def status_of_room(scene: Scene, number: int) -> Doc:
     session, room = scene.plan, scene.plan.room(number)
     seats = session.people_of(number)
     running = session.phase in (Phase.RUNNING, Phase.CLOSING)
-    head = say_n("{room} has {count} person.", "{room} has {count} people.", len(seats), room=scene.room(number))
+    room_named: tuple[Inline, ...] = (scene.room(number),)
+    if not in_a_row(other.number for other in session.open_rooms):
+        room_named += say(" (number {number})", number=number).parts
+    head = say_n("{room} has {count} person.", "{room} has {count} people.", len(seats), room=room_named)
     lines = [Para(_seat(scene, seat, running=running)) for seat in seats]
     task = [say("Task: {task}", task=room.task)] if room.task else []
     request = [_request_line(scene, room)] if room.help else []

@@ -19,13 +19,16 @@ from plugins.breakout.scene import Scene
 from plugins.breakout.views.words import (
     counted_people,
     counted_rooms,
+    in_a_row,
     length,
     listed,
     mode_name,
+    numbered,
     people,
     say,
     say_n,
     text,
+    text_n,
 )
 
 A_WHILE = 2.0
@@ -87,19 +90,31 @@ def _after_setup(scene: Scene) -> Para:
 
 
 def rooms_added(scene: Scene, rooms: Sequence[Room]) -> Doc:
-    """The rooms that are new."""
+    """The rooms that are new, with their numbers."""
     del scene
-    names = listed([Text(room.name) for room in rooms])
-    return doc(say_n("{names} is added.", "{names} are added.", len(rooms), names=names))
+    if len(rooms) == 1:
+        return doc(say("{room} is added as number {number}.", room=rooms[0].name, number=rooms[0].number))
+    return doc(say("Added: {rooms}.", rooms=numbered(rooms)))
 
 
 def room_removed(scene: Scene, told: RemovedRoom) -> Doc:
     """The room that is gone, and its people."""
     head = say("{room} is removed.", room=told.room.name)
+    left = scene.plan.open_rooms
+    keep = [] if in_a_row(room.number for room in left) else [_keep_numbers(left)]
     if not told.users:
-        return doc(head)
+        return doc(head, keep)
     next_ = say("`{p} fill` seats them elsewhere.", p=scene.prefix)
-    return doc(head, say("Without a seat now: {people}.", people=people(scene, told.users)), next_)
+    return doc(head, say("Without a seat now: {people}.", people=people(scene, told.users)), next_, keep)
+
+
+def _keep_numbers(rooms: Sequence[Room]) -> Para:
+    return say_n(
+        "The other one keeps its number: {rooms}.",
+        "The others keep their numbers: {rooms}.",
+        len(rooms),
+        rooms=numbered(rooms),
+    )
 
 
 def room_renamed(scene: Scene, told: RenamedRoom) -> Doc:
@@ -161,7 +176,18 @@ def dealt(scene: Scene, told: Dealt) -> Doc:
     if not head:
         head = [say("Everybody stays where they are.")]
     left = [say("Still without a seat: {people}.", people=people(scene, told.unseated))] if told.unseated else []
-    return doc(head, left)
+    return doc(head, left, _crowded(scene, told))
+
+
+def _crowded(scene: Scene, told: Dealt) -> tuple[Para, ...]:
+    """Rooms with more people than seats: a moderator may want that, and should know."""
+    if not told.crowded:
+        return ()
+    rooms = listed([Text(f"{scene.room_name(number)} ({count})") for number, count in told.crowded])
+    seats = text_n("{count} seat", "{count} seats", told.seats)
+    if len(told.crowded) == 1:
+        return (say("{rooms} has more people than the {seats} that a room has here.", rooms=rooms, seats=seats),)
+    return (say("{rooms} have more people than the {seats} that a room has here.", rooms=rooms, seats=seats),)
 
 
 def decided(scene: Scene, told: Started | ConfirmAsked | SessionDeleted) -> Doc:
@@ -171,8 +197,10 @@ def decided(scene: Scene, told: Started | ConfirmAsked | SessionDeleted) -> Doc:
             return started(scene, told)
         case ConfirmAsked():
             return confirm_asked(scene, told)
-        case SessionDeleted():
+        case SessionDeleted(was_running=was_running) if was_running or _is_made(scene):
             return doc(say("The breakout rooms and the desk are being deleted. This room stays as it is."))
+        case SessionDeleted():
+            return doc(say("The plan is gone, and the desk is being deleted. This room stays as it is."))
 
 
 def started(scene: Scene, told: Started) -> Doc:
@@ -221,22 +249,33 @@ def confirm_asked(scene: Scene, told: ConfirmAsked) -> Doc:
         )
         how = say("Tap ✅, or type `{p} start confirm`.", p=p)
     else:
-        running = scene.plan.phase in (Phase.RUNNING, Phase.CLOSING)
-        ends = say("The rooms are open: they end at once.").parts if running else ()
-        question = Para(
-            (
-                *say(
-                    "Delete {rooms} and the desk? What was written there becomes unreachable; "
-                    "this room is not touched. ",
-                    rooms=counted_rooms(told.rooms),
-                ).parts,
-                *ends,
-            )
-        )
+        question = _delete_question(scene, counted_rooms(told.rooms))
         how = say(
             "Tap ✅ within {time}, or type `{p} delete confirm`.", p=p, time=length(scene.settings.confirm_within)
         )
     return Doc((question, how), keycaps=("✅",))
+
+
+def _is_made(scene: Scene) -> bool:
+    """Whether any breakout room exists yet."""
+    return any(room.room_id is not None for room in scene.plan.rooms)
+
+
+def _delete_question(scene: Scene, rooms: str) -> Para:
+    if not _is_made(scene) and scene.plan.phase is Phase.SET_UP:
+        return say(
+            "Delete the plan of {rooms} and the desk? No room is made yet; this room is not touched.", rooms=rooms
+        )
+    if scene.plan.phase in (Phase.RUNNING, Phase.CLOSING):
+        return say(
+            "Delete {rooms} and the desk? What was written there becomes unreachable; this room is not touched. "
+            "The rooms are open: they end at once.",
+            rooms=rooms,
+        )
+    return say(
+        "Delete {rooms} and the desk? What was written there becomes unreachable; this room is not touched.",
+        rooms=rooms,
+    )
 
 
 def timer_set(scene: Scene, told: TimerSet) -> Doc:

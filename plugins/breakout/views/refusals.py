@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from bot.message.doc import Doc, Inline, Name, Para, doc
 from plugins.breakout.domain import refusals as r
 from plugins.breakout.domain.model import Confirm, Mode, Phase
-from plugins.breakout.views.words import counted_people, counted_rooms, length, listed, mode_name, say, text
+from plugins.breakout.views.words import counted_people, counted_rooms, in_a_row, length, listed, mode_name, say, text
 
 R = TypeVar("R", bound=r.Refusal)
 
@@ -73,7 +73,7 @@ def _(e: r.WrongPhase, t: Teller) -> Iterable[Para]:
 
 @_for(r.AlreadyRunning)
 def _(e: r.AlreadyRunning, t: Teller) -> Iterable[Para]:
-    if e.command == "start":
+    if e.command.startswith("start"):
         yield say("The breakout rooms are running already. `{p} status` shows them.", p=t.prefix)
     else:
         yield say("The breakout rooms are running. End first: `{p} end now`, then set up again.", p=t.prefix)
@@ -177,13 +177,18 @@ def _(e: r.UnknownRoom, t: Teller) -> Iterable[Para]:
     yield say(
         "There is no room “{typed}”. The rooms are {rooms}; their numbers work too.",
         typed=e.typed,
-        rooms=_names(e.rooms),
+        rooms=_names(e.rooms) if in_a_row(e.numbers) else _numbered(e.rooms, e.numbers),
     )
+
+
+def _numbered(rooms: Iterable[str], numbers: Iterable[int]) -> tuple[Inline, ...]:
+    return _names(f"{number} {room}" for number, room in zip(numbers, rooms, strict=True))
 
 
 @_for(r.AmbiguousRoom)
 def _(e: r.AmbiguousRoom, t: Teller) -> Iterable[Para]:
-    yield say("“{typed}” could be {rooms}. Please say its number.", typed=e.typed, rooms=_names(e.rooms))
+    rooms = _numbered(e.rooms, e.numbers)
+    yield say("“{typed}” could be {rooms}. Please say the number.", typed=e.typed, rooms=rooms)
 
 
 @_for(r.LastRoom)
@@ -326,8 +331,13 @@ def _(e: r.NothingToCancel, t: Teller) -> Iterable[Para]:
 
 @_for(r.NothingToConfirm)
 def _(e: r.NothingToConfirm, t: Teller) -> Iterable[Para]:
-    command = "start" if e.what is Confirm.START else "delete"
-    yield say("Nothing waits for a yes (any more). Ask again with `{p} {command}`.", p=t.prefix, command=command)
+    if e.what is not None and e.waits is not None:
+        yield say("`{p} {waits}` waits for a yes, not `{p} {what}`.", p=t.prefix, waits=e.waits, what=e.what)
+        yield say("Say it with `{p} {waits} confirm`.", p=t.prefix, waits=e.waits)
+    elif e.what is not None:
+        yield say("Nothing waits for a yes (any more). Ask again with `{p} {command}`.", p=t.prefix, command=e.what)
+    else:
+        yield say("This question does not wait for a yes any more. `{p}` says what you can do now.", p=t.prefix)
 
 
 @_for(r.NotYoursToConfirm)

@@ -9,7 +9,7 @@ from plugins.breakout.domain import notices as n
 from plugins.breakout.domain.model import Mode, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.boards import KEYCAPS
-from plugins.breakout.views.words import length, listed, mentioned, people, say, say_n
+from plugins.breakout.views.words import length, listed, mentioned, numbered, people, say, say_n
 
 MOST_LINKS = 20
 """Rooms linked one by one in the start message."""
@@ -266,7 +266,7 @@ def _why(why: n.EndReason) -> tuple[Para, ...]:
 def late_asked(scene: Scene, notice: n.LateAsked) -> Doc:
     """The moderators' one-tap choice."""
     rooms = scene.plan.open_rooms
-    choice = listed([*(scene.room(room.number) for room in rooms)]) if len(rooms) <= len(KEYCAPS) else ()
+    choice = numbered(rooms) if len(rooms) <= len(KEYCAPS) else ()
     caps = tuple(KEYCAPS[room.number - 1] for room in rooms if room.number <= len(KEYCAPS))
     head = say("{who} has come and has no seat.", who=scene.name(notice.user))
     how = say("Tap the number of a room, or type `{p} assign {user} to 1`.", p=scene.prefix, user=notice.user)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from bot.message.doc import Inline, Mention, Text
 from bot.message.sentence import Catalogue
-from plugins.breakout.domain.model import Mode
+from plugins.breakout.domain.model import Mode, Room
 from plugins.breakout.scene import Scene
 
 catalogue = Catalogue()
@@ -40,6 +40,17 @@ def mentioned(scene: Scene, users: Iterable[str]) -> tuple[Inline, ...]:
     """People as pills that ping."""
     mentions: list[Mention] = [scene.mention(user) for user in users]
     return listed(mentions)
+
+
+def in_a_row(numbers: Iterable[int]) -> bool:
+    """Whether numbers count from one on, so that they need not be said where things are told in order."""
+    numbers = tuple(numbers)
+    return numbers == tuple(range(1, len(numbers) + 1))
+
+
+def numbered(rooms: Sequence[Room]) -> tuple[Inline, ...]:
+    """Rooms with their numbers, for those who are to tap or type one: "2 Green and 3 Blue"."""
+    return listed([Text(f"{room.number} {room.name}") for room in rooms])
 
 
 def counted_people(count: int) -> str:

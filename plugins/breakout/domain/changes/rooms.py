@@ -105,14 +105,23 @@ def match_room(rooms: Sequence[Room], typed: str) -> Room:
     """The one of `rooms` that `typed` names; raises `UnknownRoom` or `AmbiguousRoom`."""
     wanted = " ".join(typed.split()).casefold()
     if not wanted:
-        raise UnknownRoom(typed, tuple(room.name for room in rooms))
+        raise unknown_room(typed, rooms)
     for fits in (_same, _begins, _has_word):
         found = [room for room in rooms if fits(room, wanted)]
         if len(found) == 1:
             return found[0]
         if found:
-            raise AmbiguousRoom(typed, tuple(room.name for room in found))
-    raise UnknownRoom(typed, tuple(room.name for room in rooms))
+            raise AmbiguousRoom(typed, *_named(found))
+    raise unknown_room(typed, rooms)
+
+
+def unknown_room(typed: str, rooms: Sequence[Room]) -> UnknownRoom:
+    """The refusal of a room that is none of `rooms`."""
+    return UnknownRoom(typed, *_named(rooms))
+
+
+def _named(rooms: Sequence[Room]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    return tuple(room.name for room in rooms), tuple(room.number for room in rooms)
 
 
 def _same(room: Room, wanted: str) -> bool:

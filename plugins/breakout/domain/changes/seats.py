@@ -69,6 +69,10 @@ class Dealt:
     seated: int
     moved: int
     unseated: tuple[str, ...] = ()
+    crowded: tuple[tuple[int, int], ...] = ()
+    """In choose mode: rooms with more people now than seats (number, people)."""
+    seats: int = 0
+    """Seats a room in choose mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +241,11 @@ def _dealt(session: Session, rooms: dict[str, int], people: Sequence[Person]) ->
     moved = sum(1 for user, number in rooms.items() if before.get(user, number) != number)
     users = frozenset(rooms)
     session = replace(session.with_seats(*seats), waiting=session.waiting - users, left_out=session.left_out - users)
-    return Change(session, Dealt(len(users - before.keys()), moved, without_seat(session, people)))
+    most = capacity(session, people)
+    sizes = ((number, len(session.people_of(number))) for number in numbers(session))
+    crowded = tuple((number, size) for number, size in sizes if size > most and session.mode is Mode.CHOOSE)
+    told = Dealt(len(users - before.keys()), moved, without_seat(session, people), crowded, most)
+    return Change(session, told)
 
 
 def nobody_to_seat(session: Session, people: Sequence[Person]) -> NobodyToSeat:

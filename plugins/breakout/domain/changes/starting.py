@@ -202,13 +202,16 @@ def confirm(
 ) -> Change[Started | ConfirmAsked | SessionDeleted]:
     """Say yes: typed by any moderator (`what`: which question), or ✅ on the message of `key`.
 
-    Raises `NothingToConfirm`, `NotYoursToConfirm`, and what `start` raises.
+    Raises `NothingToConfirm`, `NotYoursToConfirm`, and what `start` raises; typed, what `require` raises.
     """
-    if session is None or session.pending is None or session.phase is Phase.DELETED:
-        raise NothingToConfirm(what)
-    pending = session.pending
-    fits = pending.key == key if key is not None else what in (None, pending.what)
-    if not fits or now > pending.until:
+    pending = session.pending if session is not None and session.phase is not Phase.DELETED else None
+    if pending is not None and now > pending.until:
+        pending = None
+    if what is not None and pending is not None and pending.what is not what:
+        raise NothingToConfirm(what, waits=pending.what)
+    if what is not None:
+        session = require(session, f"{what} confirm")
+    if session is None or pending is None or (key is not None and pending.key != key):
         raise NothingToConfirm(what)
     if key is not None and by != pending.asked_by:
         raise NotYoursToConfirm(pending.what, pending.asked_by)
