@@ -132,13 +132,13 @@ async def test_a_tap_on_a_message_counts_though_its_sending_was_not_noted(tmp_pa
         homeserver.dies_at("send")
         talk.user("ann").say(main.id, "!breakout delete")
         await settled_or_dead(talk, homeserver)
-    question = next(e for e in server.rooms[main.id].messages if "Delete 2 rooms" in e["content"]["body"])
+    question = next(e for e in server.rooms[main.id].messages if "Delete the plan of 2 rooms" in e["content"]["body"])
     FakeUser(server, UserId("@ann:test")).react(main.id, question["event_id"], "✅")
     homeserver.revive()
     shutil.copytree(tmp_path / "before", tmp_path / "after")
     async with life(server, homeserver, tmp_path / "after") as talk:
         await talk.passes(5)
-        assert any("are being deleted" in said for said in Room(talk, main.id).said)
+        assert any("The plan is gone" in said for said in Room(talk, main.id).said)
 
 
 class Stuttering(FakeHomeserver):
