@@ -15,7 +15,7 @@ from urllib.parse import quote
 from nio.client.async_client import AsyncClient
 
 from bot.clock import Clock
-from bot.errors import LoginLost, Permanent, RateLimited
+from bot.errors import LoginLost, Permanent, RateLimited, Temporary
 from bot.matrix.batch import batch_of, events_of, sync_filter
 from bot.matrix.crypto.cross_signing import Account, Chain, as_others_see_it, has_recovery
 from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
@@ -29,6 +29,9 @@ from bot.matrix.ports import Blueprint, Pace, Urgency
 
 LONG_TIMEOUT = 120.0
 """Seconds for what makes the homeserver do much: a room with its invites, a join through other servers."""
+
+FIRST_SLACK = 10.0
+"""Seconds that a sync may take longer than it was asked to wait: nobody is heard while it hangs."""
 
 TIMELINE = 100
 PAGES_OF_A_GAP = 5
@@ -57,6 +60,8 @@ class NioHomeserver:
         self._version: str | None = None
         self._own_rooms: dict[RoomId, str | None] = {}
         self._repeatable_creation = True
+        self._unanswered = 0
+        """Syncs in a row that took too long."""
 
     @classmethod
     @asynccontextmanager
@@ -272,7 +277,13 @@ class NioHomeserver:
         }
         if since is not None:
             query["since"] = since
-        answer = await self._ask("GET", path("sync"), query=query, timeout_s=timeout_s + USUAL_TIMEOUT)
+        slack = sync_slack(self._unanswered) if since else LONG_TIMEOUT
+        try:
+            answer = await self._ask("GET", path("sync"), query=query, timeout_s=timeout_s + slack)
+        except Temporary:
+            self._unanswered += 1
+            raise
+        self._unanswered = 0
         # The JSON as it is: nio's events lose what they do not know.
         batch = batch_of(answer.json, answer.server_time)
         if self._encryption is None:
@@ -403,6 +414,11 @@ class NioHomeserver:
             "initial_state": state,
             "invite": list(blueprint.invite),
         }
+
+
+def sync_slack(unanswered: int) -> float:
+    """How many seconds longer than asked a sync may take, after so many in a row that failed: it may need the time."""
+    return min(LONG_TIMEOUT, FIRST_SLACK * 2.0 ** min(unanswered, 10))
 
 
 async def login_password(url: str, user_id: str, password: str, device_name: str) -> tuple[str, str]:

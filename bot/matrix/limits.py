@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import bisect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import count
 
@@ -32,6 +32,14 @@ LONGEST_TOKEN = timedelta(seconds=10)
 
 TRUSTED = timedelta(minutes=10)
 """So long after its last refusal the homeserver is asked for more than it gave."""
+
+HANGING = timedelta(seconds=3)
+"""A request without an answer for so long, and for ten times the usual, is taken to hang: it holds no other back."""
+
+MOST_HANGING = 32
+"""So many at most: a server that answers nothing is not asked for ever more."""
+
+LONG_AGO, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 _ENOUGH = 12
 """Requests that a trial lets through in a row before the limit counts as lifted: more than a stock burst."""
@@ -119,10 +127,30 @@ class _Turn:
     room: RoomId | None = field(compare=False)
     go: asyncio.Future[None] = field(compare=False)
 
+    began: datetime = field(default=LONG_AGO, compare=False)
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether somebody who typed waits for it."""
+        return self.urgency is Urgency.ANSWER
+
     @property
     def tokens(self) -> int:
         """How many tokens must be there for it to go."""
-        return 1 if self.urgency is Urgency.ANSWER else 1 + KEPT_FOR_ANSWERS
+        return 1 if self.is_answer else 1 + KEPT_FOR_ANSWERS
+
+
+@dataclass(frozen=True, slots=True)
+class _Alive:
+    """The requests that may be answered soon; the first began first."""
+
+    turns: Sequence[_Turn]
+    patience: timedelta
+
+    @property
+    def rooms(self) -> Mapping[RoomId | None, datetime]:
+        """The rooms in which one of them is, and when it counts as hanging."""
+        return {turn.room: turn.began + self.patience for turn in self.turns if turn.room is not None}
 
 
 class Limiter:
@@ -142,8 +170,8 @@ class Limiter:
         self._width = _Width()
         self._numbers = count()
         self._waiting: list[_Turn] = []
-        self._busy: set[RoomId] = set()
-        self._in_flight = 0
+        self._in_flight: dict[int, _Turn] = {}
+        """By number; the first began first."""
         self._timer: asyncio.Task[None] | None = None
         self._timer_at: datetime | None = None
 
@@ -209,44 +237,57 @@ class Limiter:
 
     def _admit(self) -> None:
         """Let go whoever may go now, the most urgent first; see to it that the next is looked at in time."""
-        blocked_until: datetime | None = None
+        now, later = self._clock.now(), list[datetime]()
+        alive = self._alive(now)
         for turn in tuple(self._waiting):
             if turn.go.done():  # cancelled, and not yet awake to leave
                 continue
-            is_answer = turn.urgency is Urgency.ANSWER
-            if turn.room in self._busy or (self._in_flight >= self._width.now and not is_answer):
+            if not turn.is_answer and (free := self._free_at(alive)) > now:
+                later.append(free)
+                break
+            if turn.room in alive.rooms:
+                later.append(alive.rooms[turn.room])
                 continue
-            now = self._clock.now()
             if self._bucket is not None:
                 moment = self._bucket.filled(now).has(turn.tokens)
                 if moment > now:
-                    if is_answer or self._in_flight or not self._is_trial(now):
-                        blocked_until = moment
+                    if turn.is_answer or self._in_flight or not self._is_trial(now):
+                        later.append(moment)
                         break
                     self._trial += 1
                 if self._trial > _ENOUGH:
                     self._bucket = None
                 else:
                     self._bucket = self._bucket.taken(now)
-            self._begin(turn)
-        self._look_again_at(blocked_until)
+            self._begin(turn, now)
+            alive = self._alive(now)
+        self._look_again_at(min((moment for moment in later if moment is not NEVER), default=None))
 
-    def _begin(self, turn: _Turn) -> None:
+    def _alive(self, now: datetime) -> _Alive:
+        """What is in flight and does not hang."""
+        patience = max(HANGING, timedelta(seconds=10 * self._seconds))
+        return _Alive([turn for turn in self._in_flight.values() if now < turn.began + patience], patience)
+
+    def _free_at(self, alive: _Alive) -> datetime:
+        """When one more request that is no answer may go, where nothing is answered meanwhile."""
+        if len(self._in_flight) - len(alive.turns) > MOST_HANGING:
+            return NEVER
+        counted = [turn for turn in alive.turns if not turn.is_answer]
+        if len(counted) < self._width.now:
+            return LONG_AGO
+        return counted[-self._width.now].began + alive.patience
+
+    def _begin(self, turn: _Turn, now: datetime) -> None:
         self._waiting.remove(turn)
-        if turn.room is not None:
-            self._busy.add(turn.room)
-        if turn.urgency is not Urgency.ANSWER:
-            self._in_flight += 1
+        turn.began = now
+        self._in_flight[turn.number] = turn
         turn.go.set_result(None)
 
     def _end(self, turn: _Turn) -> None:
         if turn in self._waiting:
             self._waiting.remove(turn)
         else:
-            if turn.room is not None:
-                self._busy.discard(turn.room)
-            if turn.urgency is not Urgency.ANSWER:
-                self._in_flight -= 1
+            del self._in_flight[turn.number]
         self._admit()
 
     def _look_again_at(self, moment: datetime | None) -> None:

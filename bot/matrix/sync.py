@@ -19,8 +19,8 @@ from bot.matrix.ports import Reader
 
 log = structlog.get_logger(__name__)
 
-LONG_POLL = 30.0
-"""Seconds that the homeserver may hold a request open until there is news."""
+LONG_POLL = 20.0
+"""Seconds that the homeserver may hold a request open until there is news; one that is lost is noticed no earlier."""
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from bot.errors import Permanent, RateLimited, Temporary
 from bot.matrix.batch import batch_of
-from bot.matrix.client import NioHomeserver
+from bot.matrix.client import NioHomeserver, sync_slack
 from bot.matrix.events import RoomDelta
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Blueprint
@@ -166,3 +166,20 @@ def test_what_is_malformed_in_a_sync_answer_is_left_out() -> None:
     }
     assert batch.invited == {RoomId("!new"): (stripped,)}
     assert batch.left == {}
+
+
+def test_a_sync_that_hangs_is_given_up_soon_and_one_that_needs_long_gets_the_time() -> None:
+    assert [sync_slack(unanswered) for unanswered in range(6)] == [10, 20, 40, 80, 120, 120]
+    assert sync_slack(10**9) == 120
+
+
+async def test_after_an_answer_the_next_sync_is_given_up_soon_again() -> None:
+    server = Server(get_sync=(502, {}))
+    async with at(server) as account:
+        for _ in range(2):
+            with pytest.raises(Temporary):
+                await account.sync("s0", 0)
+        assert account._unanswered == 2
+        server.answers = {"get_sync": (200, {"next_batch": "s1"})}
+        await account.sync("s0", 0)
+        assert account._unanswered == 0

@@ -13,6 +13,7 @@ from bot.matrix.ids import RoomId
 from bot.matrix.limits import (
     FEWEST_IN_FLIGHT,
     KEPT_FOR_ANSWERS,
+    MOST_HANGING,
     MOST_IN_FLIGHT,
     TRUSTED,
     Bucket,
@@ -178,6 +179,48 @@ async def test_only_some_are_in_flight_and_answers_come_on_top() -> None:
         assert len(people.went) == most + 1
         await people.end("0")
         assert people.went[-1] == str(most)
+
+
+async def test_a_request_that_hangs_holds_nobody_back_neither_in_its_room_nor_elsewhere() -> None:
+    async with callers() as people:
+        for number in range(MOST_IN_FLIGHT):
+            await people.ask(f"{number}", f"!{number}")
+        in_flight = len(people.went)
+        await people.ask("elsewhere", "!z")
+        await people.ask("answer", "!0", Urgency.ANSWER)
+        await people.pass_(2.9)
+        assert len(people.went) == in_flight
+        await people.pass_(0.1)
+        assert {"elsewhere", "answer"} <= set(people.went)
+        await people.ask("again", "!1")
+        assert "again" in people.went
+
+
+async def test_a_server_that_is_slow_to_answer_everything_is_given_time() -> None:
+    async with callers() as people:
+        for _ in range(200):
+            people.limiter.note(1.0)
+        for number in range(MOST_IN_FLIGHT + 1):
+            await people.ask(f"{number}", f"!{number}")
+        in_flight = len(people.went)
+        await people.pass_(9)
+        assert len(people.went) == in_flight
+        await people.pass_(1)
+        assert len(people.went) > in_flight
+
+
+async def test_a_server_that_answers_nothing_is_not_asked_for_ever_more() -> None:
+    async with callers() as people:
+        for number in range(100):
+            await people.ask(f"{number}", f"!{number}")
+        for _ in range(60):
+            await people.pass_(5)
+        assert len(people.went) <= MOST_HANGING + MOST_IN_FLIGHT + 1
+        await people.ask("answer", "!a", Urgency.ANSWER)
+        assert people.went[-1] == "answer"
+        for number in range(10):
+            await people.end(f"{number}")
+        assert len(people.went) > MOST_HANGING + 1 + MOST_IN_FLIGHT
 
 
 @pytest.mark.parametrize(("best", "seconds_of"), [(8, lambda width: 0.1), (4, lambda width: 0.02 * width**2)])

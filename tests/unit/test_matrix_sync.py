@@ -13,7 +13,7 @@ import pytest
 from bot.errors import LoginLost, Permanent, RateLimited, Temporary
 from bot.matrix.events import RawEvent, RoomDelta, SyncBatch
 from bot.matrix.ids import EventId, RoomId
-from bot.matrix.sync import follow
+from bot.matrix.sync import LONG_POLL, follow
 from bot.testing.clock import FakeClock
 
 MAIN = RoomId("!main")
@@ -103,7 +103,7 @@ async def run(reader: FakeReader, inbox: Inbox, since: str | None = "s0") -> lis
 async def test_the_first_batch_is_asked_for_without_waiting_and_said_to_be_the_first() -> None:
     reader, inbox = FakeReader(SyncBatch("s1"), SyncBatch("s2")), Inbox()
     assert await run(reader, inbox) == []
-    assert reader.asked == [("s0", 0), ("s1", 30), ("s2", 30)]
+    assert reader.asked == [("s0", 0), ("s1", LONG_POLL), ("s2", LONG_POLL)]
     assert [(batch.token, first) for batch, first in inbox.took] == [("s1", True), ("s2", False)]
 
 
