@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -16,12 +17,14 @@ from bot.commands.match import Registry
 from bot.config import AccessConfig
 from bot.dispatch import Dispatcher, Running
 from bot.doorkeeper import Doorkeeper
+from bot.health import Health
 from bot.loader import Loaded
 from bot.matrix.events import Event, Invited, Item, Message, Reaction, StateChange, SyncBatch
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Homeserver, Limits
 from bot.matrix.sync import follow
 from bot.matrix.translate import accepted_for_us, echoes, state_rows, translate
+from bot.metrics import Metrics
 from bot.plugin import Host
 from bot.reconcile import Reconciler
 from bot.schedule import Bell, Schedule
@@ -29,7 +32,7 @@ from bot.sender import Sender
 from bot.store.database import Database
 from bot.store.inbox import Inbox
 from bot.store.migrate import migrate
-from bot.store.outbox import settle_echo
+from bot.store.outbox import settle_echo, unsent
 from bot.store.roomstate import RoomStates
 from bot.unit import Transactions
 
@@ -56,9 +59,12 @@ class App:
         access: AccessConfig | None = None,
         prefix: str = "!",
         bell: Bell | None = None,
+        metrics: Metrics | None = None,
+        health: Health | None = None,
     ) -> None:
         self._account, self._database, self._loaded = account, database, tuple(loaded)
         self._clock, self._access, self._prefix = clock, access or AccessConfig(), prefix
+        self.metrics, self._health = metrics or Metrics(), health or Health(clock)
         self._running: dict[str, Running] = {}
         self._schedule = Schedule(database, clock, self._wake_plugin, bell)
         self._transactions = Transactions(
@@ -67,17 +73,20 @@ class App:
             wake=self._wake_plugin,
             room_has_mail=self._wake_sender,
             alarms_changed=self._schedule.changed,
+            metrics=self.metrics,
+            health=self._health,
         )
-        self._sender = Sender(account, self._transactions)
+        self._sender = Sender(account, self._transactions, self.metrics)
         # The limiter bounds what is under way: a pass that waits for it must not keep another main room's lock back.
-        self._converging = Reconciler(self._converge, clock, most=1000)
+        self._converging = self._worker("plugins", self._converge, most=1000)
         # All lanes at once: which request goes first is for the homeserver's limits to decide, answers before others.
-        self._sending = Reconciler(self._sender.send, clock, most=1000)
-        self._answering = Reconciler(self._answer_invite, clock)
+        self._sending = self._worker("outbox", self._sender.send, most=1000)
+        self._answering = self._worker("invites", self._answer_invite)
         self._doorkeeper: Doorkeeper
         self._dispatcher: Dispatcher
-        self.ready = asyncio.Event()
+        self.ready = self._health.ready
         """Set when the first batch is taken in."""
+        self._tell_metrics()
 
     async def run(self) -> None:
         """Run until cancelled; `LoginLost` ends it, nothing else does."""
@@ -85,7 +94,7 @@ class App:
             await self._start_plugins(stack)
             registry = Registry(self._loaded, self._prefix)
             running = tuple(self._running.values())
-            self._dispatcher = Dispatcher(running, registry, self._transactions, self._prefix)
+            self._dispatcher = Dispatcher(running, registry, self._transactions, self._prefix, self.metrics)
             self._doorkeeper = Doorkeeper(self._access, self._account, self._transactions, running)
             async with asyncio.TaskGroup() as tasks:
                 for worker in (
@@ -98,7 +107,8 @@ class App:
                     tasks.create_task(worker.run())
                 async with self._database.read() as connection:
                     since = await Inbox(connection).token()
-                tasks.create_task(follow(self._account, since, self._accept, self._clock))
+                broke = self.metrics.errors.labels("sync").inc
+                tasks.create_task(follow(self._account, since, self._accept, self._clock, broke=broke))
 
     async def _start_plugins(self, stack: AsyncExitStack) -> None:
         await migrate(self._database, "bot", "bot.store.migrations")
@@ -108,6 +118,8 @@ class App:
                 await migrate(self._database, plugin.name, plugin.migrations)
             state = await stack.enter_async_context(plugin.lifespan(self._host(loaded)))
             self._running[plugin.name] = Running(loaded, state)
+            if plugin.at_scrape is not None:
+                self.metrics.at_scrape(partial(plugin.at_scrape, state))
 
     def _host(self, loaded: Loaded) -> Host:
         return Host(
@@ -120,7 +132,28 @@ class App:
             clock=self._clock,
             unit=lambda: self._transactions.unit(loaded.name),
             caught_up=self._caught_up,
+            metrics=self.metrics.registry,
         )
+
+    def _worker(self, name: str, work: Callable[[str], Awaitable[datetime | None]], *, most: int = 16) -> Reconciler:
+        """A reconciler that the metrics follow by its name."""
+        passed = self.metrics.of_worker(name, lambda: worker.oldest_wake_s)
+        worker = Reconciler(work, self._clock, most=most, passed=passed)
+        return worker
+
+    def _tell_metrics(self) -> None:
+        metrics, health = self.metrics, self._health
+        metrics.ready.set_function(lambda: not health.faults())
+        metrics.synced.set_function(lambda: health.synced_at.timestamp() if health.synced_at else 0)
+        metrics.throttled.set_function(lambda: self._account.pace().per_second is not None)
+        metrics.at_scrape(self._count_waiting)
+
+    async def _count_waiting(self) -> None:
+        async with self._database.read() as connection:
+            due, later = await unsent(connection, self._clock.now())
+            self.metrics.outbox.labels("due").set(due)
+            self.metrics.outbox.labels("later").set(later)
+            self.metrics.inbox.set(await Inbox(connection).open_events())
 
     async def _caught_up(self) -> None:
         await self._dispatcher.idle()
@@ -143,6 +176,7 @@ class App:
             if isinstance(event, Invited):
                 self._answering.wake(Inbox.key_of(event))
         self._dispatcher.wake()
+        self._health.synced_at = self._clock.now()
         if not self.ready.is_set():
             await self._take_up()
 

@@ -33,6 +33,7 @@ NEVER_EDITED = ("change-me", "@breakout:example.org", "https://matrix.example.or
 """The placeholders of `config.example.yaml`: a bot started with one of them was not configured."""
 
 _SECRETS = ("password", "access_token")
+_LAST_PORT = 65535
 
 
 def _edited(value: str) -> str:
@@ -129,6 +130,35 @@ class LogsConfig(Part):
     format: Literal["text", "json"] = Field("text", description="One line of text or of JSON an event.")
 
 
+class MetricsConfig(Part):
+    """Where health and metrics are served; anybody who reaches the address may read them."""
+
+    listen: str | None = Field(
+        None,
+        description="An address and a port, such as `127.0.0.1:9469`, for `/metrics`, `/health/live` and "
+        "`/health/ready` ([metrics.md](metrics.md)). Empty: nowhere.",
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            _address(value)
+        return value
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of `listen`."""
+        return None if self.listen is None else _address(self.listen)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= _LAST_PORT:
+        raise ValueError("expected an address and a port, such as 127.0.0.1:9469")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
 class Config(BaseSettings):
     """All settings. In the environment a path is written as `BREAKOUT_BOT_HOMESERVER__URL`."""
 
@@ -146,6 +176,7 @@ class Config(BaseSettings):
     access: AccessConfig = AccessConfig()
     commands: CommandsConfig = CommandsConfig()
     logs: LogsConfig = LogsConfig()
+    metrics: MetricsConfig = MetricsConfig()
     plugins: dict[str, dict[str, Any] | None] = Field(
         default={"breakout": None}, description="The plugins to load, each with its own settings."
     )

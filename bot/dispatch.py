@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import perf_counter
 from typing import Any
 
 import structlog
@@ -16,11 +17,13 @@ from bot.commands.match import Matched, Registry, Unknown
 from bot.commands.read import line_of
 from bot.commands.refusals import HostRefusal, NotPermitted, UnknownCommand, WrongPlace
 from bot.commands.sentences import broken, explain, skipped, skipped_key, unreadable
+from bot.deed import Deed
 from bot.loader import Loaded
 from bot.matrix.events import Departed, Event, Message, Reaction, Redaction, StateChange, Unreadable
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.ports import Urgency
 from bot.message.doc import Doc
+from bot.metrics import Metrics
 from bot.plugin import Call, Outcome, ReactionAdded, ReactionRemoved, Role, Standing, Tick, Unit
 from bot.store.database import STORE_FAILURES
 from bot.store.inbox import Inbox
@@ -58,7 +61,15 @@ class Dispatcher:
     PAUSE_S = 5.0
     """Between two tries while the store fails."""
 
-    def __init__(self, running: Sequence[Running], registry: Registry, transactions: Transactions, prefix: str) -> None:
+    def __init__(
+        self,
+        running: Sequence[Running],
+        registry: Registry,
+        transactions: Transactions,
+        prefix: str,
+        metrics: Metrics,
+    ) -> None:
+        self._metrics = metrics
         self._running = {plugin.name: plugin for plugin in running}
         self._registry = registry
         self._transactions = transactions
@@ -92,6 +103,7 @@ class Dispatcher:
                     pass
             except Exception:
                 # The store fails for a while (a full disk, say): nothing is marked as done, so nothing is lost.
+                self._broke("inbox")
                 log.exception("the inbox could not be worked off")
                 await asyncio.sleep(self.PAUSE_S)
                 self._news.set()
@@ -107,21 +119,30 @@ class Dispatcher:
 
     async def _take(self, event_id: EventId, event: Any) -> None:
         """One event, one transaction. What fails beyond repair is logged and marked as done, never tried for ever."""
+        began = perf_counter()
         try:
             async with self._transactions.open() as transaction:
-                await self._handle(transaction, event)
+                deed = await self._handle(transaction, event)
                 await Inbox(transaction.connection).done(event_id)
         except STORE_FAILURES:
             raise
         except Exception:
+            self._broke("event")
             log.exception("an event could not be handled", kind=type(event).__name__)
             async with self._transactions.open() as transaction:
                 await Inbox(transaction.connection).done(event_id)
+            return
+        if deed is not None:
+            deed.note(self._metrics, perf_counter() - began)
 
-    async def _handle(self, transaction: Transaction, event: Any) -> None:
+    def _broke(self, where: str) -> None:
+        self._metrics.errors.labels(where).inc()
+
+    async def _handle(self, transaction: Transaction, event: Any) -> Deed | None:
+        """Handle the event; what came of it where it is a command."""
         match event:
             case Message():
-                await self._message(transaction, event)
+                return await self._message(transaction, event)
             case Reaction():
                 await self._reaction(transaction, event)
             case Redaction():
@@ -132,6 +153,7 @@ class Dispatcher:
                 await self._tell_all(transaction, event)
             case _:
                 log.warning("an event that nobody handles", kind=type(event).__name__)
+        return None
 
     async def _tell_all(self, transaction: Transaction, event: Any) -> None:
         for plugin in self._running.values():
@@ -146,6 +168,7 @@ class Dispatcher:
             async with transaction.connection.begin_nested():
                 await handler(plugin.state, transaction.unit_of(plugin.name), event)
         except Exception:
+            self._broke("handler")
             log.exception("a plugin's handler failed", plugin=plugin.name, kind=type(event).__name__)
 
     # --- messages and commands
@@ -175,7 +198,7 @@ class Dispatcher:
             if hint is not None and not hint.settled:
                 await outbox.withdraw(_hint_key(message))
 
-    async def _message(self, transaction: Transaction, message: Message) -> None:
+    async def _message(self, transaction: Transaction, message: Message) -> Deed | None:
         await self._readable(transaction, message)
         found = None
         if message.msgtype == "m.text":
@@ -183,12 +206,12 @@ class Dispatcher:
         if found is None:
             if not message.stale:
                 await self._tell_all(transaction, message)
-            return
+            return None
         plugin = self._running[found.plugin]
         if message.stale:
             await self._skip(transaction, plugin, message)
-        else:
-            await self._command(transaction, plugin, message, found)
+            return None
+        return await self._command(transaction, plugin, message, found)
 
     async def _skip(self, transaction: Transaction, plugin: Running, message: Message) -> None:
         """Commands that were typed while the bot was away for long are answered by one sentence a room."""
@@ -197,28 +220,32 @@ class Dispatcher:
 
     async def _command(
         self, transaction: Transaction, plugin: Running, message: Message, found: Matched | Unknown
-    ) -> None:
+    ) -> Deed | None:
         unit = transaction.unit_of(plugin.name)
         standing = await standing_of(plugin, unit, message.room, message.sender)
         if standing is None:
-            return
+            return None
+        deed = Deed(found, message.room, standing)
         try:
             async with transaction.connection.begin_nested():
-                outcome = await self._carry_out(plugin, unit, message, standing, found)
+                outcome = await self._carry_out(plugin, unit, message, deed)
         except Exception as error:
             if not (known := await self._explained(plugin, unit, message.room, error)):
-                reference = secrets.token_hex(2).upper()
-                log.exception("a command broke", plugin=plugin.name, reference=reference)
-                known = broken(reference)
-            elif standing.role < Role.MODERATOR and not self._may_refuse(message.sender, unit.now):
-                return
+                deed.outcome, deed.reference = "failed", secrets.token_hex(2).upper()
+                self._broke("command")
+                log.exception("a command broke", plugin=plugin.name, reference=deed.reference)
+                known = broken(deed.reference)
+            else:
+                deed.outcome, deed.refusal = "refused", type(error).__name__
+                if standing.role < Role.MODERATOR and not self._may_refuse(message.sender, unit.now):
+                    deed.outcome = "unanswered"
+                    return deed
             outcome = known
         await _answer(unit, message, standing, outcome)
+        return deed
 
-    async def _carry_out(
-        self, plugin: Running, unit: Unit, message: Message, standing: Standing, found: Matched | Unknown
-    ) -> Outcome:
-        declaration = plugin.loaded.plugin
+    async def _carry_out(self, plugin: Running, unit: Unit, message: Message, deed: Deed) -> Outcome:
+        declaration, found, standing = plugin.loaded.plugin, deed.found, deed.standing
         if isinstance(found, Unknown):
             raise UnknownCommand(found.typed, found.nearest(standing))
         command = found.command
@@ -227,6 +254,8 @@ class Dispatcher:
         if command.where and standing.place not in command.where:
             raise WrongPlace(command, standing.place)
         subject = await declaration.subject(plugin.state, unit, message, standing) if declaration.subject else None
+        if declaration.describe is not None:
+            deed.about = declaration.describe(subject)
         call = Call(plugin.state, unit, message, found.line, standing, subject)
         if command.parse is not None:
             return await command.handler(call, command.parse(found.line, subject))

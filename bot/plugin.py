@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeAlias, TypeVar
 
+from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict
 
 from bot.clock import Clock
@@ -205,6 +206,8 @@ class Host:
     """Opens a transaction outside of a command (the reconciler's)."""
     caught_up: Callable[[], Awaitable[None]]
     """Returns when every event that came in was handled."""
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+    """Where a plugin registers its metrics, each named `⟨plugin⟩_…`; labels with few values, never an id or a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +299,8 @@ class Plugin(Generic[S]):
     standing: Callable[[S, Unit, RoomId, UserId], Awaitable[Standing | None]] | None = None
     """Default: moderator from power level 50 on in the room itself, place "room". None: this one is not answered."""
     subject: Callable[[S, Unit, Message, Standing], Awaitable[Any]] | None = None
+    describe: Callable[[Any], Mapping[str, str]] | None = None
+    """What of a subject the log line of its command says: ids and kinds, never what people wrote or are called."""
     explain: Callable[[Exception, S, Unit, RoomId], Awaitable[Doc | None]] | None = None
     """The sentence of a known refusal, for somebody in a room; None for an unknown error.
 
@@ -307,6 +312,8 @@ class Plugin(Generic[S]):
     reconcile: Callable[[S, str], Awaitable[datetime | None]] | None = None
     start_keys: Callable[[S, Unit], Awaitable[Sequence[str]]] | None = None
     """The reconciler's keys to look at when the process starts."""
+    at_scrape: Callable[[S], Awaitable[None]] | None = None
+    """Brings the metrics up to date that are read from the store; called before each scrape."""
 
     def command(
         self,

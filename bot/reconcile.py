@@ -23,7 +23,8 @@ class Reconciler:
 
     `work` makes things so and returns when to look again (None: when woken). A wake during a pass causes another
     pass. `Temporary` means again, not before its `retry_after`; any other exception is logged and tried again after
-    a growing pause. No wake shortens such a pause. Only `LoginLost` leaves.
+    a growing pause. No wake shortens such a pause. Only `LoginLost` leaves. `passed` hears how each pass ended:
+    `done`, `again` (`Temporary`) or `failed`.
     """
 
     def __init__(
@@ -33,9 +34,13 @@ class Reconciler:
         *,
         most: int = 16,
         chance: Callable[[], float] = random.random,
+        passed: Callable[[str], None] = lambda _outcome: None,
     ) -> None:
-        self._work, self._clock, self._most, self._chance = work, clock, most, chance
-        self._woken: dict[str, None] = {}
+        self._work, self._clock, self._most, self._chance, self._passed = work, clock, most, chance, passed
+        self._woken: dict[str, datetime] = {}
+        """When each key was first woken since its last pass began."""
+        self._unserved: dict[str, datetime] = {}
+        """When those were woken whose pass is under way, or failed."""
         self._looks: dict[str, datetime] = {}
         self._pauses: dict[str, datetime] = {}
         self._failures: dict[str, int] = {}
@@ -45,8 +50,15 @@ class Reconciler:
 
     def wake(self, key: str) -> None:
         """Ask for a pass over `key`, soon."""
-        self._woken[key] = None
+        self._woken.setdefault(key, self._clock.now())
         self._changed.set()
+
+    @property
+    def oldest_wake_s(self) -> float:
+        """For how many seconds the oldest wake is not served: no pass that began after it has come to a good end."""
+        now = self._clock.now()
+        oldest = min((*self._woken.values(), *self._unserved.values()), default=now)
+        return (now - oldest).total_seconds()
 
     @property
     def is_idle(self) -> bool:
@@ -82,7 +94,8 @@ class Reconciler:
 
     def _begin(self, key: str) -> None:
         self._running.add(key)
-        self._woken.pop(key, None)
+        if woken := self._woken.pop(key, None):
+            self._unserved.setdefault(key, woken)
         self._looks.pop(key, None)
         self._pauses.pop(key, None)
 
@@ -108,6 +121,8 @@ class Reconciler:
             self._pauses[key] = self._looks[key] = self._after_failure(key, error)
         else:
             self._failures.pop(key, None)
+            self._unserved.pop(key, None)
+            self._passed("done")
             if look is not None:
                 self._looks[key] = look
         finally:
@@ -120,7 +135,9 @@ class Reconciler:
         pause = longest * (0.5 + self._chance() / 2)
         if isinstance(error, Temporary):
             pause = error.retry_after or pause
+            self._passed("again")
             log.info("again later", key=key, why=error.reason, seconds=round(pause.total_seconds(), 1))
         else:
+            self._passed("failed")
             log.error("a pass failed", key=key, exc_info=error)
         return self._clock.now() + pause

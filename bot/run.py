@@ -16,11 +16,13 @@ from bot.clock import Clock, SystemClock
 from bot.config import Config, read_config
 from bot.credentials import Credentials, credentials, key_store
 from bot.errors import BotError, LoginLost, MatrixError, Temporary
+from bot.health import Health, answers, serving, watch_loop
 from bot.loader import load
-from bot.logs import set_up_logs
+from bot.logs import log_what_nobody_awaited, set_up_logs
 from bot.matrix.client import NioHomeserver
 from bot.matrix.crypto.cross_signing import set_up
 from bot.matrix.crypto.identity import KeyStore
+from bot.metrics import Metrics
 from bot.store.database import Database
 from bot.systemd import Supervisor
 
@@ -37,28 +39,45 @@ async def run(path: Path | None) -> None:
     config = read_config(path)
     set_up_logs(config.logs.level, config.logs.format)
     stop = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(log_what_nobody_awaited)
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    supervisor = Supervisor()
-    database = await Database.open(config.store.path)
+    metrics, health, supervisor = Metrics(), Health(SystemClock()), Supervisor()
+    watching = asyncio.create_task(watch_loop(metrics.loop_lag.observe))
     try:
-        async with supervisor.watching():
-            await _serve(config, database, stop, supervisor)
+        async with (
+            supervisor.watching(health.status),
+            serving(config.metrics.address, answers(health, metrics)),
+        ):
+            database = await Database.open(config.store.path)
+            try:
+                await _serve(config, database, metrics, health, stop, supervisor)
+            finally:
+                await database.close()
+    except BotError:
+        raise
+    except Exception:
+        log.critical("ended by an error that nobody foresaw", exc_info=True)
+        raise SystemExit(1) from None
     finally:
-        await database.close()
+        watching.cancel()
 
 
-async def _serve(config: Config, database: Database, stop: asyncio.Event, supervisor: Supervisor) -> None:
+async def _serve(
+    config: Config, database: Database, metrics: Metrics, health: Health, stop: asyncio.Event, supervisor: Supervisor
+) -> None:
     loaded = load(config.plugins)
-    clock = SystemClock()
+    clock = health.clock
     supervisor.is_at(f"Waiting for {config.homeserver.url}")
     login = await _unless_stopped(logged_in(config, clock), stop)
     if login is None:
         return
-    supervisor.is_up(f"Logged in as {login.user_id}, reading what was said")
+    supervisor.is_at(f"Logged in as {login.user_id}, reading what was said")
+    health.logged_in = True
     url = str(config.homeserver.url).rstrip("/")
     keys = key_store(config.store.path)
-    async with NioHomeserver.connect(url, login.user_id, login.device_id, login.access_token, clock, keys) as account:
+    where = (url, login.user_id, login.device_id, login.access_token)
+    async with NioHomeserver.connect(*where, clock, keys, metrics) as account:
         app = App(
             account=account,
             database=database,
@@ -66,9 +85,11 @@ async def _serve(config: Config, database: Database, stop: asyncio.Event, superv
             clock=clock,
             access=config.access,
             prefix=config.commands.prefix,
+            metrics=metrics,
+            health=health,
         )
         try:
-            await _until_stopped(app, stop, supervisor, _get_to_know(account, keys, config, clock))
+            await _until_stopped(app, stop, supervisor, _get_to_know(account, keys, config, health))
         except* LoginLost as lost:
             raise LoginLost(
                 "The homeserver no longer accepts the bot's login. Log it in again: put its password into the "
@@ -83,25 +104,28 @@ async def logged_in(config: Config, clock: Clock) -> Credentials:
     )
 
 
-async def _get_to_know(account: NioHomeserver, keys: KeyStore, config: Config, clock: Clock) -> None:
+async def _get_to_know(account: NioHomeserver, keys: KeyStore, config: Config, health: Health) -> None:
     """What may take its time beside the work: the homeserver's limits, and the identity there."""
     try:
         await account.recall_limits()
     except MatrixError as error:
         log.warning("the limits of the homeserver are not known yet", why=str(error))
-    await _have_identity(account, keys, config, clock)
+    await _have_identity(account, keys, config, health)
 
 
-async def _have_identity(account: NioHomeserver, keys: KeyStore, config: Config, clock: Clock) -> None:
+async def _have_identity(account: NioHomeserver, keys: KeyStore, config: Config, health: Health) -> None:
     """Have other people's clients know this device; what an admin must do for it is logged, and holds up nothing."""
     password = config.homeserver.password.get_secret_value() if config.homeserver.password else None
 
     async def sign() -> None:
         await set_up(await account.signer(keys), password=password)
 
+    health.unsigned = "the bot's device is not signed by its account's identity yet"
     try:
-        await _until_answered(sign, "the device could not be signed yet", clock)
+        await _until_answered(sign, "the device could not be signed yet", health.clock)
+        health.unsigned = ""
     except BotError as error:
+        health.unsigned = "other people's apps do not know this device as the bot's own; the log says what to do"
         log.error("other people's apps do not know this device as the bot's own", why=str(error))  # noqa: TRY400
 
 
@@ -148,5 +172,5 @@ async def _until_stopped(
 
 async def _say_ready(app: App, supervisor: Supervisor) -> None:
     await app.ready.wait()
-    supervisor.is_at("Ready")
+    supervisor.is_up("Ready")
     log.info("ready")

@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.errors import Permanent
 from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Speaker, Urgency
+from bot.metrics import Metrics
+from bot.store.inbox import Inbox
 from bot.store.outbox import Mail, next_due, rooms_with_unsent, settle
 from bot.unit import Transactions
 
@@ -20,8 +22,8 @@ log = structlog.get_logger(__name__)
 class Sender:
     """One room has two lanes: answers never wait behind what is queued."""
 
-    def __init__(self, speaker: Speaker, transactions: Transactions) -> None:
-        self._speaker, self._transactions = speaker, transactions
+    def __init__(self, speaker: Speaker, transactions: Transactions, metrics: Metrics) -> None:
+        self._speaker, self._transactions, self._metrics = speaker, transactions, metrics
 
     @staticmethod
     def lanes(room: RoomId) -> tuple[str, str]:
@@ -59,6 +61,9 @@ class Sender:
                 transaction.wake(owner, key)
             if mail.urgency == Urgency.ANSWER:  # its reactions wait for it in the other lane
                 transaction.can_send(mail.room)
+            asked_at = await Inbox(transaction.connection).received(mail.answers) if event and mail.answers else None
+        if asked_at is not None:
+            self._metrics.answer_seconds.observe((transaction.now - asked_at).total_seconds())
 
     async def _deliver(self, mail: Mail) -> EventId | None:
         urgency = Urgency(mail.urgency)

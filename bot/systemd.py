@@ -12,6 +12,9 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
+USUAL_PAUSE = 10.0
+"""Seconds between two words where no watchdog listens."""
+
 
 class Supervisor:
     """Whoever started the bot and wants to hear of it (sd_notify(3)); where nobody does, nothing is said."""
@@ -20,6 +23,7 @@ class Supervisor:
         self._address = environment.get("NOTIFY_SOCKET", "")
         is_meant = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         self._patience = int(environment.get("WATCHDOG_USEC") or 0) / 1_000_000 if is_meant else 0.0
+        self._up = False
 
     def is_at(self, status: str) -> None:
         """Say what the bot is about, in one line."""
@@ -27,6 +31,7 @@ class Supervisor:
 
     def is_up(self, status: str) -> None:
         """Say that the start succeeded."""
+        self._up = True
         self._tell(f"READY=1\nSTATUS={status}")
 
     def is_stopping(self) -> None:
@@ -34,21 +39,31 @@ class Supervisor:
         self._tell("STOPPING=1\nSTATUS=Stopping")
 
     @asynccontextmanager
-    async def watching(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> AsyncIterator[None]:
+    async def watching(
+        self, status: Callable[[], str], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> AsyncIterator[None]:
         """Show meanwhile that work goes on, twice in each span after which silence is taken for a standstill.
 
-        `sleep` takes seconds, of no clock that somebody may set.
+        A start that is under way asks for more time, since the homeserver may come up after us; once the bot is up,
+        `status` is what it is about. `sleep` takes seconds, of no clock that somebody may set.
         """
-        showing = asyncio.create_task(self._show(sleep))
+        showing = asyncio.create_task(self._show(status, sleep))
         try:
             yield
         finally:
             showing.cancel()
 
-    async def _show(self, sleep: Callable[[float], Awaitable[None]]) -> None:
-        while self._patience:
-            self._tell("WATCHDOG=1")
-            await sleep(self._patience / 2)
+    async def _show(self, status: Callable[[], str], sleep: Callable[[float], Awaitable[None]]) -> None:
+        pause, told = self._patience / 2 or USUAL_PAUSE, ""
+        while self._address:
+            if self._patience:
+                self._tell("WATCHDOG=1")
+            if not self._up:
+                self._tell(f"EXTEND_TIMEOUT_USEC={3 * pause * 1_000_000:.0f}")
+            elif (now := status()) != told:
+                told = now
+                self.is_at(now)
+            await sleep(pause)
 
     def _tell(self, text: str) -> None:
         if not self._address:

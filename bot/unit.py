@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from time import perf_counter
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.clock import Clock
+from bot.health import Health
 from bot.matrix.ids import RoomId
+from bot.metrics import Metrics
 from bot.plugin import Unit
 from bot.store.alarms import AlarmRows
-from bot.store.database import Database
+from bot.store.database import STORE_FAILURES, Database, why
 from bot.store.inbox import Inbox
 from bot.store.outbox import OutboxRows
 from bot.store.roomstate import RoomStates
@@ -78,16 +81,26 @@ class Transactions:
         wake: Callable[[str, str], None],
         room_has_mail: Callable[[RoomId], None],
         alarms_changed: Callable[[], None],
+        metrics: Metrics | None = None,
+        health: Health | None = None,
     ) -> None:
         self._database, self._clock = database, clock
+        self._metrics, self._health = metrics or Metrics(), health or Health(clock)
         self._wake, self._room_has_mail, self._alarms_changed = wake, room_has_mail, alarms_changed
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Transaction]:
         """A transaction; what it woke is woken when it is committed, and not at all when it is rolled back."""
-        async with self._database.write() as connection:
-            transaction = Transaction(connection, self._clock)
-            yield transaction
+        began = perf_counter()
+        try:
+            async with self._database.write() as connection:
+                transaction = Transaction(connection, self._clock)
+                yield transaction
+        except STORE_FAILURES as error:
+            self._health.store = why(error)
+            raise
+        self._health.store = ""
+        self._metrics.transaction_seconds.observe(perf_counter() - began)
         for owner, key in transaction.woken:
             self._wake(owner, key)
         for room in transaction.touched_rooms:

@@ -22,10 +22,11 @@ from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
 from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.crypto.machine import Machine
 from bot.matrix.events import Content, RawEvent, RoomDelta, SyncBatch
-from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, ask, open_client, path
+from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, ask, endpoint, open_client, path
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.limits import Limit, Limiter
 from bot.matrix.ports import Blueprint, Pace, Urgency
+from bot.metrics import Metrics
 
 LONG_TIMEOUT = 120.0
 """Seconds for what makes the homeserver do much: a room with its invites, a join through other servers."""
@@ -52,8 +53,15 @@ _THERE = frozenset({"join", "invite", "knock"})
 class NioHomeserver:
     """`bot.matrix.ports.Homeserver` and `Limits`. Without keys, encrypted rooms can be neither read nor written in."""
 
-    def __init__(self, client: AsyncClient, me: UserId, clock: Clock, machine: Machine | None = None) -> None:
-        self._client, self._me = client, me
+    def __init__(
+        self,
+        client: AsyncClient,
+        me: UserId,
+        clock: Clock,
+        machine: Machine | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._client, self._me, self._metrics = client, me, metrics or Metrics()
         self._encryption = Encryption(machine, self._ask, clock) if machine else None
         self._machine = machine
         self._limiter = Limiter(clock)
@@ -66,13 +74,20 @@ class NioHomeserver:
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, url: str, user_id: str, device_id: str, access_token: str, clock: Clock, keys: KeyStore | None = None
+        cls,
+        url: str,
+        user_id: str,
+        device_id: str,
+        access_token: str,
+        clock: Clock,
+        keys: KeyStore | None = None,
+        metrics: Metrics | None = None,
     ) -> AsyncIterator[Self]:
         """The account behind a login that exists; nothing is asked of the homeserver yet."""
         async with open_client(url) as client:
             client.restore_login(user_id, device_id, access_token)
             machine = Machine(UserId(user_id), device_id, keys.folder, keys.key) if keys else None
-            account = cls(client, UserId(user_id), clock, machine)
+            account = cls(client, UserId(user_id), clock, machine, metrics)
             try:
                 yield account
             finally:
@@ -348,7 +363,19 @@ class NioHomeserver:
         self, method: str, where: str, body: Content | None = None, query: Params | None = None, **more: Any
     ) -> Answer:
         """A request that no limit is known for."""
-        return await ask(self._client, method, where, body, query, **more)
+        began, outcome = time.monotonic(), "failed"
+        try:
+            answer = await ask(self._client, method, where, body, query, **more)
+            outcome = "ok"
+        except RateLimited:
+            outcome = "throttled"
+            raise
+        except Permanent:
+            outcome = "refused"
+            raise
+        finally:
+            self._metrics.requested(endpoint(where), outcome, time.monotonic() - began)
+        return answer
 
     async def _act(
         self,
@@ -363,8 +390,10 @@ class NioHomeserver:
         timeout_s: float = USUAL_TIMEOUT,
     ) -> Answer:
         """A request that waits for its turn; refused for haste, it is the caller's to make again."""
+        asked = time.monotonic()
         async with self._limiter.turn(room, urgency):
             began = time.monotonic()
+            self._metrics.turn_seconds.labels(urgency.name.lower()).observe(began - asked)
             try:
                 answer = await self._ask(method, where, body, query, timeout_s=timeout_s)
             except RateLimited as refused:

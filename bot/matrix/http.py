@@ -64,6 +64,29 @@ def path(*parts: str) -> str:
     return "/_matrix/client/v3/" + "/".join(quote(part, safe="") for part in parts)
 
 
+_NAMES = frozenset({"sync", "createRoom", "join", "capabilities", "sendToDevice"})
+_VERBS = frozenset(
+    {"send", "redact", "state", "invite", "kick", "ban", "unban", "leave", "forget", "messages", "members", "event"}
+)
+
+
+def endpoint(where: str) -> str:
+    """What the request of a `path` is about, its ids left out: one of few words, for metrics."""
+    parts = where.removeprefix("/_matrix/client/v3/").split("/")
+    match parts:
+        case "rooms", _, verb, *_ if verb in _VERBS:
+            return verb
+        case "keys", what, *_:
+            return f"keys/{what}"
+        case "user", *_:
+            return "account_data"
+        case name, *_ if name in _NAMES:
+            return name
+        case "", "_synapse", "admin", *_:
+            return "admin"
+    return "other"
+
+
 @asynccontextmanager
 async def open_client(url: str, token: str = "") -> AsyncIterator[AsyncClient]:
     """A nio client that repeats nothing by itself: what is not idempotent would be done twice."""

@@ -41,8 +41,11 @@ async def follow(
     clock: Clock,
     *,
     chance: Callable[[], float] = random.random,
+    broke: Callable[[], None] = lambda: None,
 ) -> None:
     """Hand one batch after another to `accept`, from the token `since` on; only `LoginLost` ends it.
+
+    `broke` is called at each failure that is not the homeserver's.
 
     Without `since`, the account's past is not news: of the first batch only the state is handed on.
     """
@@ -60,6 +63,7 @@ async def follow(
             if isinstance(error, MatrixError):
                 log.warning("sync failed", why=str(error), again_in_s=round(pause.total_seconds(), 1))
             else:
+                broke()
                 log.exception("a batch could not be taken in", again_in_s=round(pause.total_seconds(), 1))
             await clock.sleep_until(clock.now() + pause)
         else:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import URL, event
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.errors import StoreError
@@ -22,6 +22,12 @@ FILE = "bot.db"
 
 STORE_FAILURES = (SQLAlchemyError, OSError)
 """What a store raises that cannot be read or written for now: a full disk, a lock that is held too long."""
+
+
+def why(error: Exception) -> str:
+    """What the system says of a store's failure, without the statement and its values."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(cause.strerror or cause) if isinstance(cause, OSError) else str(cause)
 
 
 class Database:

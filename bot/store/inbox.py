@@ -9,11 +9,11 @@ from typing import Any
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.clock import to_ms
+from bot.clock import from_ms, to_ms
 from bot.matrix.events import (
     Departed,
     Event,
@@ -124,6 +124,17 @@ class Inbox:
         """The keys of the invites that are not answered."""
         query = select(inbox.c.event_id).where(~inbox.c.done, inbox.c.kind == Invited.__name__)
         return list((await self._connection.execute(query)).scalars())
+
+    async def open_events(self) -> int:
+        """How many events are not handled."""
+        query = select(func.count()).select_from(inbox).where(~inbox.c.done)
+        return (await self._connection.execute(query)).scalar_one()
+
+    async def received(self, event_id: str) -> datetime | None:
+        """When an event came in; None for an unknown one."""
+        query = select(inbox.c.received_ms).where(inbox.c.event_id == event_id)
+        at = (await self._connection.execute(query)).scalar_one_or_none()
+        return None if at is None else from_ms(at)
 
     async def done(self, event_id: str) -> None:
         """The event is handled."""

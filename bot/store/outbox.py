@@ -41,6 +41,15 @@ class Mail:
     redacts: EventId | None
     transaction_id: str
 
+    @property
+    def answers(self) -> EventId | None:
+        """The event to which this is the answer, the first part of it where it is long."""
+        if self.urgency != int(Urgency.ANSWER) or _PART in self.key:
+            return None
+        relation = self.content.get("m.relates_to", {})
+        asked = relation.get("event_id") if self.type == REACTION else relation.get("m.in_reply_to", {}).get("event_id")
+        return asked and EventId(asked)
+
 
 class OutboxRows:
     """A plugin's outbox within one transaction (`bot.plugin.Outbox`)."""
@@ -259,6 +268,14 @@ async def rooms_with_unsent(connection: AsyncConnection) -> Sequence[RoomId]:
     """The rooms for which something is unsent."""
     query = select(outbox.c.room).where(outbox.c.settled_ms.is_(None)).distinct()
     return [RoomId(room) for room in (await connection.execute(query)).scalars()]
+
+
+async def unsent(connection: AsyncConnection, now: datetime) -> tuple[int, int]:
+    """How many rows are due, and how many wait for a later moment or a step on the homeserver."""
+    is_due = outbox.c.not_before_ms <= to_ms(now)
+    query = select(is_due, func.count()).where(outbox.c.settled_ms.is_(None)).group_by(is_due)
+    counts = {bool(due): number for due, number in await connection.execute(query)}
+    return counts.get(True, 0), counts.get(False, 0)
 
 
 async def next_due(

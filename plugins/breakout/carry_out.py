@@ -30,6 +30,7 @@ from plugins.breakout.domain.model import Phase, Session
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.pauses import LONGEST_PAUSE, Pauses, Place
 from plugins.breakout.domain.plan import Ban, BringIn, Go, Invite, MakeRoom, Remove, SetState, Step, Unban, is_wanted
+from plugins.breakout.metrics import Metrics
 from plugins.breakout.observe import look
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Sessions
@@ -75,13 +76,15 @@ class Outcome:
     note: Note | None = None
     desk: str | None = None
     gone: RoomId | None = None
+    refused: bool = False
+    """The homeserver refuses it, which is noted instead."""
 
 
 class CarryOut:
     """Steps over different rooms go side by side, those of one room one after another."""
 
-    def __init__(self, host: Host, config: BreakoutConfig) -> None:
-        self._host, self._config = host, config
+    def __init__(self, host: Host, config: BreakoutConfig, metrics: Metrics) -> None:
+        self._host, self._config, self._metrics = host, config, metrics
         self._settings = config.settings()
         self._alone: set[str] = set()
         """Creation keys whose invitees let `createRoom` fail: these rooms are made without."""
@@ -131,7 +134,7 @@ class CarryOut:
                     raise OvertakenError(task.session)
                 try:
                     if await self._is_wanted(task):
-                        done.append(await self._carry_out(task))
+                        done.append(await self._counted(task))
                 except RateLimited:
                     raise
                 except (Temporary, Permanent) as error:
@@ -229,6 +232,21 @@ class CarryOut:
 
     # --- the steps
 
+    async def _counted(self, task: Task) -> Outcome:
+        outcome = "again"
+        try:
+            came = await self._carry_out(task)
+            outcome = "refused" if came.refused else "done"
+        except RateLimited:
+            outcome = "throttled"
+            raise
+        except Permanent:
+            outcome = "refused"
+            raise
+        finally:
+            self._metrics.stepped(task.main, task.step, outcome)
+        return came
+
     async def _carry_out(self, task: Task) -> Outcome:
         match task.step:
             case MakeRoom() as step:
@@ -325,12 +343,13 @@ class CarryOut:
             problem = refused.message
             if step.number == DESK:  # a moderator who cannot be had there counts as one who does not want to be
                 left: dict[str, object] = {"membership": "leave"}
-                return Outcome(((RoomId(step.room_id), "m.room.member", step.user, left, step.user),))
+                row = (RoomId(step.room_id), "m.room.member", step.user, left, step.user)
+                return Outcome((row,), refused=True)
 
             def failed(session: Session, unit: Unit) -> Change[None]:
                 return unreachable(session, step.user, step.number, problem, now=unit.now, settings=self._settings)
 
-            return Outcome(note=failed)
+            return Outcome(note=failed, refused=True)
         return Outcome(self._member(step.room_id, step.user, "invite").state, note)
 
     async def _bring_in(self, step: BringIn) -> Outcome:

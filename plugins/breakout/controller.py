@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import perf_counter
 from typing import Any
 
 import structlog
@@ -35,6 +36,7 @@ from plugins.breakout.domain.notices import Notice, RoomClosed
 from plugins.breakout.domain.pauses import Pauses
 from plugins.breakout.domain.plan import Stage, Step, plan
 from plugins.breakout.follow import Follower
+from plugins.breakout.metrics import Metrics
 from plugins.breakout.observe import Hall, look, rooms_of, see
 from plugins.breakout.record import Record, note_of
 from plugins.breakout.relaying import to_relay
@@ -72,8 +74,8 @@ class Work:
 class Controller:
     """The work function of the plugin's reconciler."""
 
-    def __init__(self, host: Host, config: BreakoutConfig) -> None:
-        self._host, self._config = host, config
+    def __init__(self, host: Host, config: BreakoutConfig, metrics: Metrics) -> None:
+        self._host, self._config, self._metrics = host, config, metrics
         self._settings = config.settings()
         self._options = Options(
             tuple(config.call_event_types),
@@ -81,7 +83,7 @@ class Controller:
             config.encryption,
             brings_in=config.members == "force_join",
         )
-        self._carry_out = CarryOut(host, config)
+        self._carry_out = CarryOut(host, config, metrics)
         self._record = Record(host.homeserver)
         self._restorer = Restorer(host, config, self._record)
         self._follower = Follower(host, config)
@@ -92,12 +94,19 @@ class Controller:
         """When to try again, by the command's event."""
 
     async def converge(self, key: str) -> datetime | None:
-        """Make the rooms of the main room `key` what they should be; returns when time will change that.
+        """Make the rooms of the main room `key` what they should be; returns when time will change that."""
+        began = perf_counter()
+        try:
+            return await self._converge(RoomId(key))
+        finally:
+            self._metrics.pass_over(key, perf_counter() - began)
+
+    async def _converge(self, main: RoomId) -> datetime | None:
+        """One pass.
 
         Each stage of a plan is followed by a new look, so that what was asked meanwhile (`end` during a start)
         counts at once. A room in which something fails for now pauses; the others go on.
         """
-        main = RoomId(key)
         await self._restorer.restore(main)
         if await self._follower.follow(main):
             await self._record.keep(main, None)
@@ -180,6 +189,7 @@ class Controller:
             session = await Sessions(unit.connection).save(session)
         scene = await self._scene(unit, hall, desk, session)
         await announce.announce(unit, scene, notices)
+        self._metrics.heard(notices, unit.now)
         await announce.show_board(unit, scene)
         lost = [seat.user for seat in session.seats.values() if seat.presence is Presence.UNREACHABLE]
         await announce.tell_unreachable(unit, scene, lost)

@@ -13,6 +13,7 @@ from plugins.breakout import subject
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.controller import Controller
 from plugins.breakout.domain.desired import MARKER
+from plugins.breakout.metrics import Metrics
 from plugins.breakout.store import Sessions
 from plugins.breakout.subject import Plug
 
@@ -22,7 +23,9 @@ NAME = "breakout"
 @asynccontextmanager
 async def lifespan(host: Host) -> AsyncIterator[Plug]:
     """The plugin while it runs: nothing to open, nothing to close."""
-    yield Plug(host, host.config, host.config.settings(), Controller(host, host.config).converge)
+    metrics = Metrics(host.metrics)
+    controller = Controller(host, host.config, metrics)
+    yield Plug(host, host.config, host.config.settings(), controller.converge, metrics)
 
 
 def names(config: BreakoutConfig) -> Mapping[str, str]:
@@ -43,6 +46,11 @@ async def start_keys(state: Plug, unit: Unit) -> Sequence[str]:
     return sorted({*await Sessions(unit.connection).mains(), *of_rooms})
 
 
+async def at_scrape(state: Plug) -> None:
+    """Read the metrics that only the store knows."""
+    await state.metrics.read(state.host.database, state.host.clock)
+
+
 plugin: Plugin[Plug] = Plugin(
     NAME,
     "Splits a room into breakout rooms and brings everybody back.",
@@ -51,9 +59,11 @@ plugin: Plugin[Plug] = Plugin(
     names=names,
     standing=subject.standing,
     subject=subject.subject,
+    describe=subject.described,
     explain=refusal,
     migrations="plugins.breakout.migrations",
     start_keys=start_keys,
+    at_scrape=at_scrape,
 )
 
 

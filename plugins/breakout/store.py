@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, Boolean, Column, Index, Integer, MetaData, String, Table, delete, select, update
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +43,9 @@ sessions = Table(
     Index("breakout_sessions_of_main", "main", "over", "retired"),
 )
 """`retired`: a newer session took its place, or it was deleted; `over`: nothing is left of it on the homeserver."""
+
+_CURRENT = ~sessions.c.retired & ~sessions.c.over
+_RUNS = sessions.c.phase.in_([str(Phase.RUNNING), str(Phase.CLOSING)])
 
 desks = Table(
     "breakout_desks",
@@ -121,6 +139,26 @@ class Sessions:
         open_sessions = select(sessions.c.main).where(~sessions.c.over)
         open_desks = select(desks.c.main)
         return list((await self._connection.execute(open_sessions.union(open_desks))).scalars())
+
+    async def count(self) -> Mapping[str, int]:
+        """How many sessions are in each phase, those that came to an end for good left out."""
+        query = select(sessions.c.phase, func.count()).where(_CURRENT).group_by(sessions.c.phase)
+        return {row.phase: row[1] for row in await self._connection.execute(query)}
+
+    async def count_people(self) -> Mapping[str, int]:
+        """How many seats of sessions that run have each presence."""
+        seat = func.json_each(sessions.c.body, "$.seats").table_valued("value")
+        presence = func.json_extract(seat.c.value, "$.presence")
+        query = select(presence, func.count()).select_from(sessions.join(seat, true())).where(_CURRENT, _RUNS)
+        return {row[0]: row[1] for row in await self._connection.execute(query.group_by(presence))}
+
+    async def unclaimed_help(self) -> Sequence[datetime]:
+        """Since when each room waits that asked for help and to which no moderator is on the way."""
+        room = func.json_each(sessions.c.body, "$.rooms").table_valued("value")
+        since, by = (func.json_extract(room.c.value, f"$.help.{field}") for field in ("since", "claimed_by"))
+        query = select(since).select_from(sessions.join(room, true())).where(_CURRENT, _RUNS)
+        rows = await self._connection.execute(query.where(since.is_not(None), by.is_(None)))
+        return [datetime.fromisoformat(moment) for moment in rows.scalars()]
 
     async def desk(self, main: str) -> Desk | None:
         """The desk of a main room; None where there never was one."""

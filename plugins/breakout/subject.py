@@ -16,6 +16,7 @@ from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change, T_co
 from plugins.breakout.domain.desired import DESK, MARKER
 from plugins.breakout.domain.model import Session, Settings
+from plugins.breakout.metrics import Metrics
 from plugins.breakout.observe import Hall, is_ignored, is_in, look
 from plugins.breakout.parsers import Known
 from plugins.breakout.scene import Scene, scene_of
@@ -34,6 +35,7 @@ class Plug:
     config: BreakoutConfig
     settings: Settings
     converge: Callable[[str], Awaitable[datetime | None]]
+    metrics: Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Subject:
         session = await sessions.save(change.session)
         scene = await self.scene(session)
         await announce.announce(self.unit, scene, change.notices)
+        self.plug.metrics.heard(change.notices, self.unit.now)
         if session.open_rooms:
             await announce.show_board(self.unit, scene, fresh=fresh_board)
         self.unit.wake(self.place.main)
@@ -149,6 +152,13 @@ async def subject_of(plug: Plug, unit: Unit, room: RoomId, asker: UserId) -> Sub
     sessions = Sessions(unit.connection)
     hall = await look(unit, plug.config, plug.host.me, place.main)
     return Subject(plug, unit, place, asker, await sessions.get(place.main), await sessions.desk(place.main), hall)
+
+
+def described(about: Subject) -> dict[str, str]:
+    """What the log says of a command's subject."""
+    if about.session is None:
+        return {"phase": "none"}
+    return {"phase": str(about.session.phase), "session": about.session.id}
 
 
 async def explained(plug: Plug, unit: Unit, room: RoomId, error: Exception) -> Doc | None:

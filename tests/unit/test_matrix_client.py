@@ -16,6 +16,7 @@ from bot.matrix.client import NioHomeserver, sync_slack
 from bot.matrix.events import RoomDelta
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Blueprint
+from bot.metrics import Metrics
 from bot.testing.clock import FakeClock
 
 ROOM = RoomId("!room:test")
@@ -49,12 +50,12 @@ class Server:
 
 
 @asynccontextmanager
-async def at(server: Server) -> AsyncIterator[NioHomeserver]:
+async def at(server: Server, metrics: Metrics | None = None) -> AsyncIterator[NioHomeserver]:
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", server.answer)
     async with TestServer(app, host="127.0.0.1") as running:
         url = str(running.make_url(""))
-        async with NioHomeserver.connect(url, BOT, "DEVICE", "secret", FakeClock()) as account:
+        async with NioHomeserver.connect(url, BOT, "DEVICE", "secret", FakeClock(), metrics=metrics) as account:
             yield account
 
 
@@ -183,3 +184,31 @@ async def test_after_an_answer_the_next_sync_is_given_up_soon_again() -> None:
         server.answers = {"get_sync": (200, {"next_batch": "s1"})}
         await account.sync("s0", 0)
         assert account._unanswered == 0
+
+
+async def test_requests_are_counted_by_what_they_are_about_and_what_came_of_them() -> None:
+    limited = (429, {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 1})
+    metrics = Metrics()
+    answers: dict[str, tuple[int, Any]] = {"put_send": (200, {"event_id": "$1"}), "post_invite": FORBIDDEN}
+    async with at(Server(**answers, get_state=(502, {}), put_state=limited), metrics) as account:
+        await account.send(ROOM, "m.room.message", {"body": "Hello"}, "key")
+        for call in (account.invite(ROOM, ANN, ""), account.state(ROOM)):
+            with pytest.raises(Temporary):
+                await call
+        with pytest.raises(RateLimited):
+            await account.set_state(ROOM, "m.room.topic", {"topic": "x"})
+    counted = {
+        tuple(sample.labels.values()): sample.value for sample in samples(metrics, "breakout_bot_requests_total")
+    }
+    assert counted == {
+        ("send", "ok"): 1,
+        ("invite", "refused"): 1,
+        ("state", "failed"): 2,  # once by itself, once to see whether the invite is there already
+        ("state", "throttled"): 1,
+    }
+    waited = {sample.labels["urgency"] for sample in samples(metrics, "breakout_bot_turn_wait_seconds_count")}
+    assert waited == {"message", "invite", "lock"}
+
+
+def samples(metrics: Metrics, name: str) -> list[Any]:
+    return [sample for family in metrics.registry.collect() for sample in family.samples if sample.name == name]

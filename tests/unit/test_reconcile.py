@@ -269,5 +269,52 @@ async def test_nothing_is_kept_of_a_key_that_has_nothing_to_do(
     clock.advance(second(1))
     await reconciler.idle()
     kept = [value for value in vars(reconciler).values() if isinstance(value, dict | set)]
-    assert len(kept) == 5
+    assert len(kept) == 6
     assert not any(kept)
+
+
+async def test_the_oldest_wake_counts_until_a_pass_that_began_after_it_comes_to_a_good_end(
+    worker: Worker, clock: FakeClock
+) -> None:
+    outcomes: list[str] = []
+
+    async def fail_once(key: str) -> datetime | None:
+        if worker.passes.count(key) == 1:
+            raise Temporary("no answer")
+        return None
+
+    worker.does = fail_once
+    worker.gate.clear()
+    async with working(Reconciler(worker, clock, chance=lambda: 1.0, passed=outcomes.append)) as reconciler:
+        assert reconciler.oldest_wake_s == 0
+        reconciler.wake("a")
+        await turns()
+        clock.advance(second(3))
+        assert reconciler.oldest_wake_s == 3  # a pass is under way
+        worker.gate.set()
+        await reconciler.idle()
+        assert (outcomes, reconciler.oldest_wake_s) == (["again"], 3)
+        worker.gate.clear()
+        clock.advance(second(1))
+        await turns()
+        reconciler.wake("a")  # during the second pass, which serves only the first wake
+        clock.advance(second(2))
+        worker.gate.set()
+        await turns()
+        assert outcomes == ["again", "done", "done"]
+        assert reconciler.oldest_wake_s == 0
+
+
+async def test_a_wake_during_a_pass_is_not_served_by_it(worker: Worker, clock: FakeClock) -> None:
+    worker.gate.clear()
+    async with working(Reconciler(worker, clock, most=1)) as reconciler:
+        reconciler.wake("a")
+        await turns()
+        clock.advance(second(5))
+        reconciler.wake("a")
+        reconciler.wake("b")
+        assert reconciler.oldest_wake_s == 5
+        clock.advance(second(1))
+        worker.gate.set()
+        await reconciler.idle()
+        assert reconciler.oldest_wake_s == 0

@@ -65,17 +65,42 @@ async def test_it_hears_twice_a_span_that_work_goes_on(systemd: Systemd, tmp_pat
             await asyncio.Event().wait()
 
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"}
-    async with Supervisor(environment).watching(sleep):
+    supervisor = Supervisor(environment)
+    supervisor.is_up("Ready")
+    async with supervisor.watching(lambda: "Ready", sleep):
         await third.wait()
     assert slept == [30, 30, 30]
-    assert systemd.heard() == ["WATCHDOG=1"] * 3
+    assert [word for word in systemd.heard() if word == "WATCHDOG=1"] == ["WATCHDOG=1"] * 3
+
+
+async def test_a_start_that_is_under_way_asks_for_more_time_and_then_tells_what_changes(
+    systemd: Systemd, tmp_path: Path
+) -> None:
+    supervisor = Supervisor({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    heard: list[list[str]] = []
+    statuses = iter(["Ready", "Ready", "Not ready: no sync for 130 s"])
+    through = asyncio.Event()
+
+    async def sleep(_seconds: float) -> None:
+        heard.append(systemd.heard())
+        if len(heard) == 2:
+            supervisor.is_up("Ready")
+            systemd.heard()
+        if len(heard) == 5:
+            through.set()
+            await asyncio.Event().wait()
+
+    async with supervisor.watching(lambda: next(statuses), sleep):
+        await through.wait()
+    patience = ["EXTEND_TIMEOUT_USEC=30000000"]
+    assert heard == [patience, patience, ["STATUS=Ready"], [], ["STATUS=Not ready: no sync for 130 s"]]
 
 
 async def test_of_a_watchdog_for_another_process_nothing_is_said(systemd: Systemd, tmp_path: Path) -> None:
     environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": "1"}
-    async with Supervisor(environment).watching():
+    async with Supervisor(environment).watching(lambda: "Ready"):
         await asyncio.sleep(0)
-    assert systemd.heard() == []
+    assert "WATCHDOG=1" not in systemd.heard()
 
 
 def test_where_nobody_listens_the_bot_goes_on(tmp_path: Path) -> None:
