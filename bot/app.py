@@ -29,6 +29,7 @@ from bot.plugin import Host
 from bot.reconcile import Reconciler
 from bot.schedule import Bell, Schedule
 from bot.sender import Sender
+from bot.store.backup import is_put_back
 from bot.store.database import Database
 from bot.store.inbox import Inbox
 from bot.store.migrate import migrate
@@ -120,6 +121,15 @@ class App:
             self._running[plugin.name] = Running(loaded, state)
             if plugin.at_scrape is not None:
                 self.metrics.at_scrape(partial(plugin.at_scrape, state))
+        await self._tell_of_backup()
+
+    async def _tell_of_backup(self) -> None:
+        async with self._transactions.open() as transaction:
+            if await is_put_back(transaction.connection):
+                log.warning("the store was put back from a backup")
+                for running in self._running.values():
+                    if put_back := running.loaded.plugin.put_back:
+                        await put_back(running.state, transaction.unit_of(running.name))
 
     def _host(self, loaded: Loaded) -> Host:
         return Host(

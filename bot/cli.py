@@ -1,4 +1,4 @@
-"""The one program: login · run · demo · check · config."""
+"""The one program: login · run · demo · check · config · backup."""
 
 from __future__ import annotations
 
@@ -64,6 +64,20 @@ def check(config: ConfigFile = None) -> None:
 
     if not asyncio.run(run_checks(config)):
         raise typer.Exit(1)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Where to write it; a file that is there is replaced.")],
+    config: ConfigFile = None,
+) -> None:
+    """Copy what only the bot knows to a file, also while it runs; docs/backup.md says how to put it back."""
+    from bot.config import read_config
+    from bot.store.backup import back_up
+    from bot.store.database import FILE
+
+    back_up(read_config(config).store.path / FILE, file)
+    typer.echo(f"Written: {file}. The recovery key is not in it; keep that too.")
 
 
 @app.command(name="config")

@@ -51,6 +51,12 @@ async def at_scrape(state: Plug) -> None:
     await state.metrics.read(state.host.database, state.host.clock)
 
 
+async def put_back(state: Plug, unit: Unit) -> None:
+    """Each session is found again by its rooms, as where the store is lost; the backup's knows a little besides."""
+    del state
+    await Sessions(unit.connection).put_aside()
+
+
 plugin: Plugin[Plug] = Plugin(
     NAME,
     "Splits a room into breakout rooms and brings everybody back.",
@@ -64,6 +70,7 @@ plugin: Plugin[Plug] = Plugin(
     migrations="plugins.breakout.migrations",
     start_keys=start_keys,
     at_scrape=at_scrape,
+    put_back=put_back,
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from bot.matrix.events import Content
@@ -10,10 +12,10 @@ from bot.plugin import Host, Unit
 from bot.store.roomstate import RoomStates
 from plugins.breakout import announce, views
 from plugins.breakout.config import BreakoutConfig
-from plugins.breakout.domain.changes.restoring import FoundRoom, Noted, Trace, rebuilt
+from plugins.breakout.domain.changes.restoring import FoundRoom, Noted, Trace, completed, rebuilt
 from plugins.breakout.domain.desired import DESK, is_locked, lets_in
-from plugins.breakout.domain.model import Session
-from plugins.breakout.observe import look, markers_of
+from plugins.breakout.domain.model import Phase, Session
+from plugins.breakout.observe import Hall, look, markers_of
 from plugins.breakout.record import Record, Remembered
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Desk, Sessions
@@ -65,11 +67,10 @@ class Restorer:
         desk = await self._desk(unit, main, markers, remembered)
         id_ = await _session_of(unit.rooms, markers, remembered)
         log.warning("the store knew nothing of a main room", main=main, session=id_, desk=desk is not None)
+        backup = await Sessions(unit.connection).take_aside(main)
         if id_ is None:
             if desk is not None:
-                scene = await scene_of(unit, self._host, self._config, hall, desk, None)
-                key = f"plan-lost:{desk.room}:{remembered.current}"
-                await unit.outbox.say(key, scene.moderators_room, views.plan_lost(scene))
+                await self._plan(unit, hall, desk, remembered, backup)
             return
         noted = remembered.noted if remembered.current == id_ else Noted()
         found = [await self._found(unit.rooms, nothing, room, marker) for room, marker in _rooms(markers, id_, noted)]
@@ -83,12 +84,24 @@ class Restorer:
             now=unit.now,
             settings=self._config.settings(),
         )
+        change = completed(change, backup)
         if desk is None:
             desk = Desk(main, attempt=_unused(change.session))
             await Sessions(unit.connection).save_desk(desk)
         session = await Sessions(unit.connection).save(change.session)
         scene = await scene_of(unit, self._host, self._config, hall, desk, session)
         await announce.announce(unit, scene, change.notices)
+
+    async def _plan(self, unit: Unit, hall: Hall, desk: Desk, remembered: Remembered, backup: Session | None) -> None:
+        """No rooms are there: a plan is as the backup has it, or has to be made again."""
+        if backup is not None and backup.phase is Phase.SET_UP and not any(room.room_id for room in backup.rooms):
+            session = await Sessions(unit.connection).save(replace(backup, revision=0, pending=None))
+            scene = await scene_of(unit, self._host, self._config, hall, desk, session)
+            await unit.outbox.say(f"plan-put-back:{session.id}", scene.moderators_room, views.plan_put_back(scene))
+            return
+        scene = await scene_of(unit, self._host, self._config, hall, desk, None)
+        key = f"plan-lost:{desk.room}:{remembered.current}"
+        await unit.outbox.say(key, scene.moderators_room, views.plan_lost(scene))
 
     async def _desk(self, unit: Unit, main: RoomId, markers: Markers, remembered: Remembered) -> Desk | None:
         """The desk as it was; None where there is none, or where it was being closed."""

@@ -56,6 +56,9 @@ desks = Table(
     Column("wanted", Boolean, nullable=False),
 )
 
+ASIDE = "aside"
+"""The phase of the row of a session as a backup had it: only to look up what is found nowhere else."""
+
 _codec: TypeAdapter[Session] = TypeAdapter(Session)
 
 
@@ -94,7 +97,9 @@ class Sessions:
 
     async def of_id(self, session_id: str) -> Session | None:
         """A session by its id, retired ones too."""
-        query = select(sessions.c.body, sessions.c.revision).where(sessions.c.id == session_id)
+        query = select(sessions.c.body, sessions.c.revision).where(
+            sessions.c.id == session_id, sessions.c.phase != ASIDE
+        )
         row = (await self._connection.execute(query)).one_or_none()
         return None if row is None else _loaded(row)
 
@@ -107,8 +112,21 @@ class Sessions:
 
     async def knows(self, main: str) -> bool:
         """Whether there ever was a session of this main room."""
-        query = select(sessions.c.id).where(sessions.c.main == main).limit(1)
+        query = select(sessions.c.id).where(sessions.c.main == main, sessions.c.phase != ASIDE).limit(1)
         return (await self._connection.execute(query)).first() is not None
+
+    async def put_aside(self) -> None:
+        """Take the sessions of the moment as a backup's, and forget the others and the desks: rooms tell of those."""
+        await self._connection.execute(delete(sessions).where(sessions.c.retired | sessions.c.over))
+        await self._connection.execute(update(sessions).values(phase=ASIDE, retired=True, over=True))
+        await self._connection.execute(delete(desks))
+
+    async def take_aside(self, main: str) -> Session | None:
+        """The session of a main room as a backup had it, which is forgotten here; None where there is none."""
+        which = (sessions.c.main == main) & (sessions.c.phase == ASIDE)
+        query = delete(sessions).where(which).returning(sessions.c.body, sessions.c.revision)
+        row = (await self._connection.execute(query)).first()
+        return None if row is None else _loaded(row)
 
     async def save(self, session: Session, *, retired: bool = False) -> Session:
         """Save the next revision and return it; `OutdatedError` where the loaded one is not the newest."""

@@ -391,6 +391,8 @@ class NotesLost(Notice):
     KIND: ClassVar[str] = "notes-lost"
     round: int
     ends_at: datetime | None = field(metadata=SAID)
+    put_back: bool = field(default=False, metadata=SAID)
+    """A backup of the same round told who sat out and who waited for help."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -352,7 +352,10 @@ def notes_lost(scene: Scene, notice: n.NotesLost) -> Doc:
         time = [say("They close at {end}, as before.", end=scene.clock(notice.ends_at))]
     else:
         time = [say("I know of no set end: `{p} timer 10m` sets one, `{p} end` brings everybody back.", p=p)]
-    gone = say("Requests for help and who sat out are lost; what was typed while I was away is not done.")
+    if notice.put_back:
+        gone = say("Requests for help and who sits out are those of the last backup; what was typed since is not done.")
+    else:
+        gone = say("Requests for help and who sat out are lost; what was typed while I was away is not done.")
     return doc(head, seats, time, gone)
 
 
@@ -361,6 +364,14 @@ def plan_lost(scene: Scene) -> Doc:
     return doc(
         say("I have lost my notes. No breakout rooms are open; a plan that was not started is gone."),
         say("Please set it up again, such as `{p} setup 4`.", p=scene.prefix),
+    )
+
+
+def plan_put_back(scene: Scene) -> Doc:
+    """To the moderators: what was planned and not begun is as it was on the day of the backup."""
+    return doc(
+        say("I have lost my notes, and the plan here is that of the last backup. No breakout rooms are open."),
+        say("`{p} status` shows it, `{p} setup` makes another one.", p=scene.prefix),
     )
 
 

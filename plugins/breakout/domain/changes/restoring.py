@@ -91,6 +91,29 @@ def rebuilt(
     return Change(session, None, (NotesLost(session.id, session.round, session.ends_at),))
 
 
+def completed(change: Change[None], backup: Session | None) -> Change[None]:
+    """The session put together from its rooms, with what a backup of the same round knows besides.
+
+    Rooms do not tell who sits out, who is not to be dealt a seat and who waits for help. A request that was closed
+    since is open again, which costs a moderator one word.
+    """
+    session = change.session
+    is_same = backup is not None and backup.id == session.id and backup.round + 1 == session.round
+    if backup is None or not is_same or session.phase not in (Phase.RUNNING, Phase.CLOSING):
+        return change
+    here = {user for user, seat in session.seats.items() if seat.presence in (Presence.JOINED, Presence.INVITED)}
+    waiting = {room.number: room.help for room in backup.rooms}
+    session = replace(
+        session,
+        rooms=tuple(room if room.closed else replace(room, help=waiting.get(room.number)) for room in session.rooms),
+        passed=backup.passed - here,
+        left_out=backup.left_out - here,
+    )
+    return replace(
+        change, session=session, notices=(NotesLost(session.id, session.round, session.ends_at, put_back=True),)
+    )
+
+
 def _running(session: Session, noted: Noted, now: datetime, settings: Settings) -> Session:
     """What has been said in this round is not said again."""
     started_at = noted.started_at or now
