@@ -28,11 +28,11 @@ from pydantic_settings import (
 
 from bot.errors import ConfigError
 from bot.matrix.ids import server_of, user_id
+from bot.wrong_settings import SECRETS, explain
 
 NEVER_EDITED = ("change-me", "@breakout:example.org", "https://matrix.example.org")
 """The placeholders of `config.example.yaml`: a bot started with one of them was not configured."""
 
-_SECRETS = ("password", "access_token")
 _LAST_PORT = 65535
 
 
@@ -43,7 +43,23 @@ def _edited(value: str) -> str:
 
 
 def _user(value: str) -> str:
-    return user_id(value)
+    try:
+        return user_id(value)
+    except ValueError:
+        raise ValueError('must be a full user id, such as "@breakout:example.org" (in quotes)') from None
+
+
+def _secret_of(secret: str, file: Path) -> str | None:
+    """The secret in a file; None where it is empty, as a secret is that went after the first login."""
+    try:
+        found = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(
+            f"{secret}_file {file} cannot be read ({error.strerror}): see to the path, and to the right to read"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{secret}_file {file} is no text file: it must hold the {secret} and nothing else") from error
+    return found or None
 
 
 class Part(BaseModel):
@@ -71,6 +87,8 @@ class HomeserverConfig(Part):
     @field_validator("url", mode="before")
     @classmethod
     def _url_is_edited(cls, value: object) -> object:
+        if isinstance(value, str) and "/_matrix" in value:
+            raise ValueError(f"must end before /_matrix, for example `url: {value.partition('/_matrix')[0]}`")
         return _edited(value) if isinstance(value, str) else value
 
     @model_validator(mode="before")
@@ -80,15 +98,12 @@ class HomeserverConfig(Part):
         if not isinstance(values, dict):
             return values
         values = dict(values)
-        for secret in _SECRETS:
+        for secret in SECRETS:
             if (name := values.get(f"{secret}_file")) and not values.get(secret):
-                try:
-                    values[secret] = Path(name).read_text(encoding="utf-8").strip() or None
-                except OSError as error:
-                    raise ValueError(f"{secret}_file cannot be read: {error.strerror}") from error
+                values[secret] = _secret_of(secret, Path(name))
         return values
 
-    @field_validator(*_SECRETS)
+    @field_validator(*SECRETS)
     @classmethod
     def _secret_is_edited(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
@@ -210,28 +225,13 @@ def read_config(path: Path | None, **given: Any) -> Config:
         where = getattr(error, "problem_mark", None)
         line = f" near line {where.line + 1}" if where else ""
         raise ConfigError(f"{path} is no valid YAML{line}: look for a missing quote, colon or space there.") from None
-    except ValueError as error:  # the settings sources' own
-        raise ConfigError(f"The configuration cannot be read: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}): give the bot's user the right to.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is no text in UTF-8: write it anew from config.example.yaml.") from None
+    except (ValueError, TypeError):  # the settings sources' own
+        raise ConfigError(f"{path or 'The environment'} has no settings of the form `name: value`.") from None
     return config
-
-
-def explain(error: ValidationError, below: str = "") -> str:
-    """One line for each wrong value: its path, what was wrong, and what was given where that is no secret."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        path = ".".join([*([below] if below else []), *(str(part) for part in fault["loc"])]) or "(top level)"
-        lines.append(f"{path}: {_said(fault)}")
-    return "\n".join(lines)
-
-
-def _said(fault: Any) -> str:
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        return "there is no such setting"
-    given = fault.get("input")
-    last = str(fault["loc"][-1]) if fault["loc"] else ""
-    secret = any(name in last for name in _SECRETS) or isinstance(given, dict)
-    return message if secret or fault["type"] == "missing" else f"{message} (it is {given!r})"
 
 
 def as_yaml(config: Config, plugins: Mapping[str, BaseModel]) -> str:

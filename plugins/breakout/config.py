@@ -29,7 +29,7 @@ def _length(value: object) -> object:
     try:
         return duration(text, most=timedelta(days=365))
     except HostRefusal:
-        raise ValueError('a length of time such as "90s", "5m" or "14 days"') from None
+        raise ValueError('must be a length of time such as "90s", "5m" or "14 days"') from None
 
 
 Length = Annotated[timedelta, BeforeValidator(_length), Field(ge=timedelta())]
@@ -102,7 +102,7 @@ class BreakoutConfig(PluginConfig):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError("the name of a time zone such as Europe/Berlin") from None
+            raise ValueError("must be the name of a time zone such as Europe/Berlin") from None
         return value
 
     @property

@@ -96,6 +96,55 @@ def test_a_wrong_setting_of_a_plugin_is_named_with_its_path(values: dict[str, ob
     assert path in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "homeserver: must be given, for example `homeserver:`, and below it"),
+        ({"homeserver": {**EDITED, "url": "matrix.example.org"}}, "must be a whole address, from http to the port"),
+        ({"homeserver": {**EDITED, "url": "https://hs.example/_matrix/client"}}, "must end before /_matrix"),
+        ({"homeserver": {**EDITED, "user_id": "bot"}}, 'must be a full user id, such as "@breakout:example.org"'),
+        ({"homeserver": EDITED, "logs": {"level": "LOUD"}}, "must be DEBUG, INFO, WARNING or ERROR (it is 'LOUD')"),
+        ({"homeserver": EDITED, "access": {"allowed_inviters": "@a:b"}}, "must be a list, in square brackets"),
+        ({"homeserver": EDITED, "plugins": []}, "must be a group of settings"),
+        ({"homeserver": {**EDITED, "password": 1234}}, "must be text, in quotes"),
+    ],
+)
+def test_a_wrong_setting_is_explained_in_plain_words(values: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_config(None, **values)
+    assert said in str(refused.value)
+    assert "1234" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"max_rooms": "many"}, "must be a whole number (it is 'many')"),
+        ({"max_rooms": 101}, "must be at most 100 (it is 101)"),
+        ({"closing_notice": None}, "must be a length of time such as 90s, 5m or 14 days (it is empty)"),
+        ({"names": []}, "must not be empty, for example `names: [breakout, bo]`"),
+    ],
+)
+def test_a_wrong_setting_of_a_plugin_is_explained_in_plain_words(values: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_one("breakout", values)
+    assert said in str(refused.value)
+
+
+def test_the_examples_value_is_said_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_config(EXAMPLE)
+    assert all(line.count("example.org") == 1 for line in str(refused.value).splitlines() if "example.org" in line)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "hello", "homeserver: [", "\x00"])
+def test_a_file_of_another_form_is_told(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"has no settings of the form|is no valid YAML"):
+        read_config(file)
+
+
 def test_a_plugin_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"plugins\.nothing"):
         load({"nothing": None})
