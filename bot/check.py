@@ -2,120 +2,86 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import structlog
 from rich.console import Console
 from rich.text import Text
 
-from bot.clock import SystemClock
+from bot.checks import machine
+from bot.checks.account import account
+from bot.checks.finding import Finding
+from bot.checks.homeserver import homeserver
+from bot.clock import Clock, SystemClock
 from bot.config import Config, read_config
-from bot.credentials import credentials, key_store
-from bot.errors import BotError, MatrixError
-from bot.loader import load
-from bot.matrix.client import NioHomeserver
-from bot.matrix.crypto.cross_signing import Chain
-from bot.store.database import Database
+from bot.errors import BotError
+from bot.explained import with_config
+
+log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `remedy` says what to do where it is not `fine`."""
-
-    what: str
-    fine: bool
-    remedy: str = ""
-
-
-async def check(path: Path | None) -> bool:
+async def check(path: Path | None, *, as_json: bool = False, admin_token: str | None = None) -> bool:
     """Print a line a finding; True where everything is fine."""
-    console = Console()
-    everything = True
-    async for finding in findings(path):
-        everything &= finding.fine
-        mark = Text("✓ ", "green") if finding.fine else Text("✗ ", "bold red")
-        console.print(mark + Text(finding.what + (f" — {finding.remedy}" if finding.remedy else ""), ""))
-    return everything
+    console = Console(soft_wrap=True, highlight=False)
+    found: list[Finding] = []
+    async for finding in findings(path, SystemClock(), admin_token):
+        found.append(finding)
+        if not as_json:
+            console.print(_line(finding))
+    if as_json:
+        console.print(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=1), markup=False)
+    return all(finding.ok for finding in found)
 
 
-async def findings(path: Path | None) -> AsyncIterator[Finding]:
+async def findings(path: Path | None, clock: Clock, admin_token: str | None = None) -> AsyncIterator[Finding]:
     """What was found, one after another; what builds on something that is missing is left out."""
     try:
         config = read_config(path)
     except BotError as error:
         for line in str(error).splitlines():
-            yield Finding("settings", fine=False, remedy=line)
+            yield Finding("settings", ok=False, message=line)
         return
-    yield Finding("settings are complete", fine=True)
-    yield _plugins(config)
-    store = await _store(config)
-    yield store
-    if not store.fine:
-        return
-    async for finding in _account(config):
+    yield Finding("settings", ok=True, message="the settings are complete")
+    async for finding in _after_the_settings(config, clock, admin_token):
         yield finding
 
 
-def _plugins(config: Config) -> Finding:
+async def log_faults(config: Config, clock: Clock) -> None:
+    """Log what is not as it should be; for the start of the bot, which it holds up in nothing."""
     try:
-        names = [loaded.name for loaded in load(config.plugins)]
-    except BotError as error:
-        return Finding("plugins", fine=False, remedy=str(error))
-    return Finding(f"plugins: {', '.join(names) or 'none'}", fine=True)
+        async for finding in _after_the_settings(config, clock):
+            if not finding.ok:
+                log.warning("check", found=finding.name, message=finding.message, remedy=finding.remedy)
+    except OSError as error:
+        log.warning("the check could not be finished", why=error.strerror)
 
 
-async def _store(config: Config) -> Finding:
-    try:
-        database = await Database.open(config.store.path)
-    except BotError as error:
-        return Finding("the data folder", fine=False, remedy=str(error))
-    await database.close()
-    return Finding(f"the data folder {config.store.path} can be used", fine=True)
-
-
-def _identity(chain: Chain) -> Finding:
-    """What other people's apps find; strict ones have nothing to do with a device that its owner did not sign."""
-    what = "encrypted rooms: other people's apps know this device as the bot's own"
-    if chain.holds:
-        return Finding(what, fine=True)
-    missing = {
-        "the homeserver has no keys of the device": chain.device,
-        "the account has no identity": chain.master,
-        "its self-signing key is not signed": chain.self_signing,
-        "the device is not signed": chain.signed,
-    }
-    first = next(text for text, there in missing.items() if not there)
-    return Finding(what, fine=False, remedy=f"{first}: run `breakout-bot login`")
-
-
-async def _account(config: Config) -> AsyncIterator[Finding]:
-    url = str(config.homeserver.url).rstrip("/")
-    try:
-        login = await credentials(config.homeserver, config.store.path)
-        async with NioHomeserver.connect(
-            url, login.user_id, login.device_id, login.access_token, SystemClock()
-        ) as account:
-            batch = await asyncio.wait_for(account.sync(None, 0), 60)
-            chain = await account.as_others_see_it(login.device_id)
-            is_safe = not chain.holds or await account.has_recovery(key_store(config.store.path))
-    except (MatrixError, TimeoutError) as error:
-        yield Finding(
-            "login",
-            fine=False,
-            remedy=f"{url} does not let us in: {error}. Look at the address and the login",
+async def _after_the_settings(config: Config, clock: Clock, admin_token: str | None = None) -> AsyncIterator[Finding]:
+    async for finding in _looked_at(config, clock, admin_token):
+        yield replace(
+            finding,
+            message=with_config(finding.message, config.file),
+            remedy=with_config(finding.remedy, config.file),
         )
-        return
-    except BotError as error:
-        yield Finding("login", fine=False, remedy=str(error))
-        return
-    yield Finding(f"logged in at {url} as {login.user_id}, device {login.device_id}", fine=True)
-    yield _identity(chain)
-    if not is_safe:
-        remedy = "nobody was shown the recovery key, without which a lost data folder costs the identity: run `{}`"
-        yield Finding("encrypted rooms: recovery", fine=False, remedy=remedy.format("breakout-bot login"))
-    rooms, invites = len(batch.joined), len(batch.invited)
-    yield Finding(f"in {rooms} rooms, {invites} invites open", fine=True)
-    if not rooms:
-        yield Finding(f"next: invite {login.user_id} to a room and type !breakout there", fine=True)
+
+
+async def _looked_at(config: Config, clock: Clock, admin_token: str | None) -> AsyncIterator[Finding]:
+    loaded, said = machine.plugins(config.plugins)
+    for finding in (*said, *machine.folder(config.store.path, loaded)):
+        yield finding
+    url = str(config.homeserver.url).rstrip("/")
+    answers = False
+    async for finding in homeserver(url, clock, config.access, config.homeserver.user_id):
+        answers |= finding.name == "homeserver" and finding.ok
+        yield finding
+    if answers:
+        async for finding in account(config, admin_token):
+            yield finding
+
+
+def _line(finding: Finding) -> Text:
+    mark = Text("✓ ", "green") if finding.ok else Text("✗ ", "bold red")
+    return mark + Text(finding.message + (f" — {finding.remedy}" if finding.remedy else ""), "")

@@ -1,16 +1,19 @@
-"""The one program: login · run · demo · check · config · backup."""
+"""The one program: register · login · run · demo · check · config · backup."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from bot.errors import BotError, ConfigError, LoginLost
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="breakout-bot",
@@ -23,6 +26,14 @@ app = typer.Typer(
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="The YAML file with the settings; see config.example.yaml.")
+]
+
+ADMIN_TOKEN = "BREAKOUT_BOT_ADMIN_TOKEN"  # noqa: S105 - its name only
+"""The variable of the environment that may hold it."""
+
+AdminTokenFile = Annotated[
+    Path | None,
+    typer.Option(help=f"A file with the access token of an admin of the homeserver; or {ADMIN_TOKEN} has it."),
 ]
 
 
@@ -38,15 +49,16 @@ def login(
     new_recovery_key: Annotated[
         bool, typer.Option("--new-recovery-key", help="Make another recovery key; the old one opens nothing any more.")
     ] = False,
+    remove_old_devices: Annotated[
+        bool,
+        typer.Option("--remove-old-devices", help="Sign out the account's other devices that bear the bot's name."),
+    ] = False,
 ) -> None:
     """Log in, have other people's apps trust the bot's device, and show the recovery key."""
+    from bot.login import Wishes
     from bot.login import login as log_in
 
-    asyncio.run(
-        log_in(
-            config, recovery_key_file=recovery_key_file, new_identity=new_identity, new_recovery_key=new_recovery_key
-        )
-    )
+    _run(log_in(config, Wishes(recovery_key_file, new_identity, new_recovery_key, remove_old_devices)), config)
 
 
 @app.command()
@@ -54,15 +66,23 @@ def run(config: ConfigFile = None) -> None:
     """Run the bot until it is stopped (Ctrl-C, or SIGTERM)."""
     from bot.run import run as run_bot
 
-    asyncio.run(run_bot(config))
+    _run(run_bot(config), config)
 
 
 @app.command()
-def check(config: ConfigFile = None) -> None:
+def check(
+    config: ConfigFile = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For machines: a list of objects with name, ok, message and remedy.")
+    ] = False,
+    admin_token_file: AdminTokenFile = None,
+) -> None:
     """Tell what is missing before the first session, and how to mend it."""
     from bot.check import check as run_checks
+    from bot.secret import given
 
-    if not asyncio.run(run_checks(config)):
+    token = given("the admin's access token", admin_token_file, ADMIN_TOKEN)
+    if not _run(run_checks(config, as_json=as_json, admin_token=token), config):
         raise typer.Exit(1)
 
 
@@ -98,13 +118,27 @@ def demo(context: typer.Context) -> None:
     raise typer.Exit(demo_of("breakout")(context.args))
 
 
-def main() -> None:
+def _run(command: Coroutine[Any, Any, T], config: Path | None) -> T:
+    """Carry a command out; the commands that its failure advises name the settings file that was given."""
+    from bot.explained import with_config
+
+    try:
+        return asyncio.run(command)
+    except BotError as error:
+        error.args = (with_config(str(error), config),)
+        raise
+    except OSError as error:
+        where = f"{error.filename} cannot be read or written" if error.filename else "The system refuses"
+        raise BotError(f"{where} ({error.strerror or error}): see to free space there, and to its rights.") from error
+
+
+def main(args: list[str] | None = None) -> None:
     """The entry point: a known failure is one sentence and no traceback.
 
     The exit code is 1, or 78 (EX_CONFIG) where starting again helps only after somebody has mended something.
     """
     try:
-        app()
+        app(args)
     except BotError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the last word of a program that cannot go on
         sys.exit(os.EX_CONFIG if isinstance(error, ConfigError | LoginLost) else 1)

@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import string
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bot.config import HomeserverConfig
-from bot.errors import ConfigError, Permanent
-from bot.matrix.client import login_password, whoami
+from bot.errors import ConfigError, MatrixError, Permanent, StoreError
 from bot.matrix.crypto.identity import KeyStore
+from bot.matrix.http import asking
+from bot.matrix.logins import login_password, whoami
+from bot.matrix.server import takes_passwords
+
+KEPT = "session.json"
+PENDING = "session.pending.json"
+"""The device of a login that is under way: should its answer be lost, the next try is the same device."""
+
+_LOST = "M_UNKNOWN_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +38,53 @@ async def credentials(config: HomeserverConfig, folder: Path) -> Credentials:
 
     Stock servers allow five logins and then one in 333 s, and each login is a new device: so never at each start.
     """
-    url = str(config.url).rstrip("/")
     if config.access_token is not None:
-        token = config.access_token.get_secret_value()
-        try:
-            user, device = await whoami(url, token)
-        except Permanent as refused:
-            raise ConfigError(f"The homeserver refuses homeserver.access_token: {refused.message}") from None
-        if user != config.user_id:
-            raise ConfigError(f"homeserver.access_token belongs to {user}, not to homeserver.user_id {config.user_id}")
-        return Credentials(user, device, token)
-    kept = folder / "session.json"
-    if kept.is_file():
-        found = Credentials(**json.loads(kept.read_text(encoding="utf-8")))
-        if found.user_id == config.user_id:
-            return found
+        return await _by_token(config)
+    return kept(config, folder) or await _by_password(config, folder)
+
+
+async def renewed(config: HomeserverConfig, folder: Path) -> tuple[Credentials, Credentials | None]:
+    """A login that the homeserver accepts now, and the kept one that it replaces since that one was signed out.
+
+    Raises `ConfigError`, `StoreError`, and what `bot.matrix` raises.
+    """
+    if config.access_token is not None:
+        return await _by_token(config), None
+    old = kept(config, folder)
+    if old is None or await is_accepted(config, old):
+        return old or await _by_password(config, folder), None
     if config.password is None:
         raise ConfigError(
-            "homeserver: for the first login give `password` (or `password_file`), or `access_token` (or "
-            "`access_token_file`)"
+            f"The homeserver has signed the bot's device {old.device_id} out: put the account's password into the "
+            "settings (homeserver.password_file), and run `breakout-bot login` again."
         )
+    return await _by_password(config, folder), old
+
+
+async def is_accepted(config: HomeserverConfig, login: Credentials) -> bool:
+    """Whether the homeserver still knows a login."""
     try:
-        device, token = await login_password(
-            url, config.user_id, config.password.get_secret_value(), config.device_name
-        )
+        await whoami(str(config.url).rstrip("/"), login.access_token)
     except Permanent as refused:
-        raise ConfigError(f"The homeserver refuses the login of {config.user_id}: {refused.message}") from None
-    made = Credentials(config.user_id, device, token)
-    _keep(kept, made)
-    return made
+        if refused.errcode == _LOST:
+            return False
+        raise
+    return True
+
+
+def kept(config: HomeserverConfig, folder: Path) -> Credentials | None:
+    """The login of this account that the data folder has; a file that is damaged is none."""
+    try:
+        found = Credentials(**json.loads((folder / KEPT).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        return None
+    except OSError as error:
+        raise StoreError(
+            f"{folder / KEPT} cannot be read ({error.strerror}): give the bot's user the right to."
+        ) from None
+    return found if found.user_id == config.user_id else None
 
 
 def key_store(folder: Path) -> KeyStore:
@@ -64,18 +92,108 @@ def key_store(folder: Path) -> KeyStore:
     place = folder / "crypto"
     key = place / "key"
     if not key.is_file():
-        _write(key, secrets.token_hex(32))
+        write(key, secrets.token_hex(32))
     return KeyStore(place, key.read_text(encoding="utf-8"))
 
 
-def _keep(path: Path, made: Credentials) -> None:
-    _write(path, json.dumps(asdict(made)))
+def existing_key_store(folder: Path) -> KeyStore | None:
+    """The same where it was made already; nothing is made."""
+    key = folder / "crypto" / "key"
+    return KeyStore(key.parent, key.read_text(encoding="utf-8")) if key.is_file() else None
 
 
-def _write(path: Path, text: str) -> None:
-    """Write whole or not at all, readable by us alone."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def keep(folder: Path, made: Credentials) -> None:
+    """Keep a login; the one that was under way is this one."""
+    write(folder / KEPT, json.dumps(asdict(made)))
+    (folder / PENDING).unlink(missing_ok=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Write whole or not at all, readable by us alone; `StoreError` where that cannot be."""
     draft = path.with_suffix(".new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror}): see to free space there, and to the right to write."
+        ) from None
+
+
+async def _by_token(config: HomeserverConfig) -> Credentials:
+    assert config.access_token is not None  # noqa: S101 - asked only where there is one
+    token = config.access_token.get_secret_value()
+    try:
+        user, device = await whoami(str(config.url).rstrip("/"), token)
+    except Permanent as refused:
+        raise ConfigError(
+            f"The homeserver refuses homeserver.access_token ({refused.message}): put a new one there, which belongs "
+            "to a device that is signed in."
+        ) from None
+    if user != config.user_id:
+        raise ConfigError(
+            f"homeserver.access_token belongs to {user}, and homeserver.user_id says {config.user_id}: change one of "
+            "them."
+        )
+    if not device:
+        raise ConfigError(
+            "homeserver.access_token belongs to no device, and encryption needs one: take the token of a login, such "
+            "as `mas-cli manage issue-compatibility-token` prints."
+        )
+    return Credentials(user, device, token)
+
+
+async def _by_password(config: HomeserverConfig, folder: Path) -> Credentials:
+    if config.password is None:
+        raise ConfigError(
+            "The bot has not logged in yet: give homeserver.password_file (or password), or access_token_file (or "
+            "access_token), and run `breakout-bot login`."
+        )
+    url, password = str(config.url).rstrip("/"), config.password.get_secret_value()
+    device = _device_under_way(config, folder)
+    try:
+        device, token = await login_password(url, config.user_id, password, config.device_name, device)
+    except Permanent as refused:
+        (folder / PENDING).unlink(missing_ok=True)
+        raise ConfigError(await _why_refused(url, config.user_id, refused)) from None
+    made = Credentials(config.user_id, device, token)
+    keep(folder, made)
+    return made
+
+
+def _device_under_way(config: HomeserverConfig, folder: Path) -> str:
+    """The device of a login whose answer was lost, else a new one; noted before the homeserver hears of it."""
+    pending = folder / PENDING
+    try:
+        found = json.loads(pending.read_text(encoding="utf-8"))
+        if found["user_id"] == config.user_id:
+            return str(found["device_id"])
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    device = "".join(secrets.choice(string.ascii_uppercase) for _ in range(10))
+    write(pending, json.dumps({"user_id": config.user_id, "device_id": device}))
+    return device
+
+
+async def _why_refused(url: str, user: str, refused: Permanent) -> str:
+    """Some homeservers take no passwords from programs, and say only that they refuse."""
+    try:
+        async with asking(url) as ask:
+            if not await takes_passwords(ask):
+                return (
+                    "The homeserver takes no passwords from programs (it has the Matrix Authentication Service): put "
+                    f"what `mas-cli manage issue-compatibility-token {user[1:].partition(':')[0]}` prints into a file, "
+                    "and set homeserver.access_token_file to that."
+                )
+    except MatrixError:
+        pass
+    return (
+        f"The homeserver refuses the login of {user} ({refused.message.rstrip('.')}): look at homeserver.user_id and "
+        "homeserver.password, or make the account with `breakout-bot register`."
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 
 class BotError(Exception):
@@ -17,6 +19,10 @@ class StoreError(BotError):
     """The data folder cannot be used; the text is one sentence with the remedy."""
 
 
+class StoreInUse(StoreError):
+    """Another process uses the data folder."""
+
+
 class MatrixError(BotError):
     """A call to the homeserver did not succeed."""
 
@@ -28,6 +34,10 @@ class Temporary(MatrixError):
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
+
+
+class Unreachable(Temporary):
+    """No connection, or no answer in time; `reason` says in plain words what was seen of it."""
 
 
 class RateLimited(Temporary):
@@ -50,12 +60,13 @@ class Permanent(MatrixError):
 class Interactive(Permanent):
     """The homeserver wants the owner of the account to prove it (client-server API, "User-Interactive Authentication").
 
-    `session` goes into the proof.
+    `session` goes into the proof; `flows` are the ways to give it, as the homeserver lists them.
     """
 
-    def __init__(self, session: str, message: str) -> None:
+    def __init__(self, session: str, message: str, flows: Sequence[Any] = ()) -> None:
         super().__init__(401, "INTERACTIVE", message)
         self.session = session
+        self.flows = tuple(flows)
 
 
 class LoginLost(MatrixError):

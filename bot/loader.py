@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from bot.config import explain
 from bot.errors import ConfigError
 from bot.plugin import Plugin, PluginConfig
+from bot.wrong_settings import explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,12 @@ def load(plugins: Mapping[str, dict[str, Any] | None]) -> tuple[Loaded, ...]:
     if faults:
         raise ConfigError("\n".join(faults))
     return tuple(loaded)
+
+
+def owners(loaded: Iterable[Loaded]) -> tuple[tuple[str, str], ...]:
+    """Who has tables in the store, each with the package of their migrations."""
+    plugins = ((each.name, each.plugin.migrations) for each in loaded)
+    return (("bot", "bot.store.migrations"), *((name, package) for name, package in plugins if package))
 
 
 def load_one(name: str, values: Mapping[str, Any]) -> Loaded:

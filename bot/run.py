@@ -12,18 +12,20 @@ from typing import Any, TypeVar
 import structlog
 
 from bot.app import App
+from bot.check import log_faults
 from bot.clock import Clock, SystemClock
 from bot.config import Config, read_config
 from bot.credentials import Credentials, credentials, key_store
 from bot.errors import BotError, LoginLost, MatrixError, Temporary
 from bot.health import Health, answers, serving, watch_loop
-from bot.loader import load
+from bot.loader import load, owners
 from bot.logs import log_what_nobody_awaited, set_up_logs
 from bot.matrix.client import NioHomeserver
 from bot.matrix.crypto.cross_signing import set_up
 from bot.matrix.crypto.identity import KeyStore
 from bot.metrics import Metrics
 from bot.store.database import Database
+from bot.store.migrate import refuse_newer
 from bot.systemd import Supervisor
 
 log = structlog.get_logger(__name__)
@@ -67,6 +69,7 @@ async def _serve(
     config: Config, database: Database, metrics: Metrics, health: Health, stop: asyncio.Event, supervisor: Supervisor
 ) -> None:
     loaded = load(config.plugins)
+    refuse_newer(database.file, owners(loaded))
     clock = health.clock
     supervisor.is_at(f"Waiting for {config.homeserver.url}")
     login = await _unless_stopped(logged_in(config, clock), stop)
@@ -92,8 +95,8 @@ async def _serve(
             await _until_stopped(app, stop, supervisor, _get_to_know(account, keys, config, health))
         except* LoginLost as lost:
             raise LoginLost(
-                "The homeserver no longer accepts the bot's login. Log it in again: put its password into the "
-                "settings, delete session.json in the data folder, and start it."
+                "The homeserver has signed the bot out: put its password into the settings, run `breakout-bot login`, "
+                "and start it again."
             ) from lost
 
 
@@ -105,12 +108,13 @@ async def logged_in(config: Config, clock: Clock) -> Credentials:
 
 
 async def _get_to_know(account: NioHomeserver, keys: KeyStore, config: Config, health: Health) -> None:
-    """What may take its time beside the work: the homeserver's limits, and the identity there."""
+    """What may take its time beside the work: the homeserver's limits, the identity there, what `check` finds."""
     try:
         await account.recall_limits()
     except MatrixError as error:
         log.warning("the limits of the homeserver are not known yet", why=str(error))
     await _have_identity(account, keys, config, health)
+    await log_faults(config, health.clock)
 
 
 async def _have_identity(account: NioHomeserver, keys: KeyStore, config: Config, health: Health) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from nio.client.async_client import AsyncClient
 
 from bot.clock import Clock
-from bot.errors import LoginLost, Permanent, RateLimited, Temporary
+from bot.errors import Permanent, RateLimited, Temporary
 from bot.matrix.batch import batch_of, events_of, sync_filter
 from bot.matrix.crypto.cross_signing import Account, Chain, as_others_see_it, has_recovery
 from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
@@ -448,32 +448,6 @@ class NioHomeserver:
 def sync_slack(unanswered: int) -> float:
     """How many seconds longer than asked a sync may take, after so many in a row that failed: it may need the time."""
     return min(LONG_TIMEOUT, FIRST_SLACK * 2.0 ** min(unanswered, 10))
-
-
-async def login_password(url: str, user_id: str, password: str, device_name: str) -> tuple[str, str]:
-    """Log in on a new device; its id and the access token. Raises `Permanent` or `Temporary`."""
-    body = {
-        "type": "m.login.password",
-        "identifier": {"type": "m.id.user", "user": user_id},
-        "password": password,
-        "initial_device_display_name": device_name,
-    }
-    async with open_client(url) as client:
-        try:
-            answer = await ask(client, "POST", path("login"), body)
-        except LoginLost as lost:
-            raise Permanent(403, "M_USER_DEACTIVATED", str(lost)) from lost
-    return answer.text("device_id"), answer.text("access_token")
-
-
-async def whoami(url: str, token: str) -> tuple[str, str]:
-    """The user id and the device id behind an access token. Raises `Permanent` or `Temporary`."""
-    async with open_client(url, token) as client:
-        try:
-            answer = await ask(client, "GET", path("account", "whoami"))
-        except LoginLost as lost:
-            raise Permanent(401, "M_UNKNOWN_TOKEN", str(lost)) from lost
-    return answer.text("user_id"), answer.text("device_id")
 
 
 def _with_reason(body: Mapping[str, Any], reason: str) -> Mapping[str, Any]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote, urlencode
 
 import aiohttp
 from nio.client.async_client import AsyncClient, AsyncClientConfig
 
-from bot.errors import Interactive, LoginLost, MatrixError, Permanent, RateLimited, Temporary
+from bot.errors import Interactive, LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
 from bot.matrix.received import received
 
 USUAL_TIMEOUT = 30.0
@@ -99,6 +101,13 @@ async def open_client(url: str, token: str = "") -> AsyncIterator[AsyncClient]:
         await client.close()
 
 
+@asynccontextmanager
+async def asking(url: str, token: str = "") -> AsyncIterator[Ask]:
+    """Requests to a homeserver with an access token, or as nobody."""
+    async with open_client(url, token) as client:
+        yield partial(ask, client)
+
+
 async def ask(
     client: AsyncClient,
     method: str,
@@ -126,15 +135,28 @@ async def ask(
         async with response:
             raw = await response.read()
     except TimeoutError as error:
-        raise Temporary(f"no answer within {timeout_s:g} s") from error
+        raise Unreachable(f"no answer within {timeout_s:g} s") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise Temporary(f"{type(error).__name__}: {error}") from error
+        raise Unreachable(_in_words(error)) from error
     content = _parsed(raw)
     if response.status >= 300:  # noqa: PLR2004 - the classes of HTTP's status codes
         raise _refusal(response.status, content if isinstance(content, dict) else {}, response.headers)
     if not isinstance(content, expect):
         raise Temporary(f"HTTP {response.status} with a body that is no Matrix answer")
     return Answer(content, _date(response.headers.get("Date")))
+
+
+def _in_words(error: Exception) -> str:
+    """Why there was no answer, as one says it to an admin."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the name {error.host} is not known"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the certificate of {error.host} is not valid"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return f"{error.host} speaks no TLS at port {error.port}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return os.strerror(error.os_error.errno).lower() if error.os_error.errno else "nothing listens there"
+    return "the connection was closed before the answer was whole"
 
 
 def _total(seconds: float) -> Any:
@@ -158,7 +180,9 @@ def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -
     if status in (401, 403) and errcode in _LOST_LOGIN:
         return LoginLost(f"{errcode}: {message}")
     if status == 401 and isinstance(body.get("flows"), list):  # noqa: PLR2004
-        return Interactive(str(body.get("session", "")), str(body.get("error", "the account's password is wanted")))
+        return Interactive(
+            str(body.get("session", "")), str(body.get("error", "the account's password is wanted")), body["flows"]
+        )
     if 400 <= status < 500 and (isinstance(errcode, str) or status in _PERMANENT_WITHOUT_ERRCODE):  # noqa: PLR2004
         return Permanent(status, str(errcode or f"HTTP_{status}"), message)
     return Temporary(f"HTTP {status}: {message}", _pause(body, headers))

@@ -14,11 +14,11 @@ from sqlalchemy import URL, event
 from sqlalchemy.exc import DatabaseError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from bot.errors import StoreError
+from bot.errors import StoreError, StoreInUse
 
 T = TypeVar("T")
 
-FILE = "bot.db"
+FILE, LOCK = "bot.db", "lock"
 
 STORE_FAILURES = (SQLAlchemyError, OSError)
 """What a store raises that cannot be read or written for now: a full disk, a lock that is held too long."""
@@ -112,12 +112,12 @@ def _take(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / FILE).touch(mode=0o600, exist_ok=True)
     (folder / FILE).chmod(0o600)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise StoreError(
+        raise StoreInUse(
             f"Another process already uses the data folder {folder}. "
             "Stop it first, or set store.path to another folder."
         ) from None

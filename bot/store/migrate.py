@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -37,6 +38,20 @@ async def migrate(database: Database, owner: str, package: str) -> None:
             await asyncio.to_thread(_copy, database.file, f"{owner}-{before}")
         async with database.write() as connection:
             await connection.run_sync(_upgrade, script, owner)
+
+
+def refuse_newer(file: Path, owners: Iterable[tuple[str, str]]) -> None:
+    """Raise `StoreError` where a newer version wrote `file`, which is only read, whoever uses it; see `migrate`."""
+    if not file.is_file():
+        return
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        for owner, package in owners:
+            try:
+                row = connection.execute(f"SELECT version_num FROM {owner}_version").fetchone()  # noqa: S608 - our names
+            except sqlite3.DatabaseError:
+                continue  # no such table yet; whether the file can be used at all is told elsewhere
+            with as_file(files(package)) as folder:
+                _refuse_newer(_script(folder), owner, row and row[0])
 
 
 def _script(folder: Path) -> ScriptDirectory:

@@ -13,9 +13,10 @@ import pytest_asyncio
 
 from bot.clock import SystemClock
 from bot.errors import Permanent, RateLimited
-from bot.matrix.client import NioHomeserver, login_password, whoami
+from bot.matrix.client import NioHomeserver
 from bot.matrix.events import SyncBatch
 from bot.matrix.ids import RoomId, UserId
+from bot.matrix.logins import login_password, whoami
 from bot.matrix.ports import Blueprint, InitialState, Urgency
 from bot.matrix.sync import follow
 from bot.testing.pytest_plugin import People

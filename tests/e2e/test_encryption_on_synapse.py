@@ -11,10 +11,11 @@ import pytest
 import pytest_asyncio
 
 from bot.clock import SystemClock
-from bot.matrix.client import NioHomeserver, login_password
+from bot.matrix.client import NioHomeserver
 from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.events import RawEvent
 from bot.matrix.ids import RoomId, UserId
+from bot.matrix.logins import login_password
 from bot.matrix.ports import Blueprint, InitialState
 from bot.testing.encrypted import EncryptedUser
 from bot.testing.pytest_plugin import People

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from bot.clock import SystemClock
 from bot.credentials import key_store
-from bot.matrix.client import NioHomeserver, login_password
+from bot.matrix.client import NioHomeserver
 from bot.matrix.crypto.cross_signing import new_recovery, set_up
+from bot.matrix.logins import login_password
 from bot.testing.pytest_plugin import People
 from bot.testing.synapse import Homeserver
 from plugins.breakout.demo.stage import BotProcess

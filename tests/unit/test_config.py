@@ -137,6 +137,12 @@ def test_the_examples_value_is_said_once() -> None:
     assert all(line.count("example.org") == 1 for line in str(refused.value).splitlines() if "example.org" in line)
 
 
+def test_a_list_in_the_environment_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREAKOUT_BOT_ACCESS__ALLOWED_INVITERS", "@a:b")
+    with pytest.raises(ConfigError, match="written as JSON there"):
+        read_config(None, homeserver=EDITED)
+
+
 @pytest.mark.parametrize("text", ["- a\n- b\n", "hello", "homeserver: [", "\x00"])
 def test_a_file_of_another_form_is_told(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.yaml"

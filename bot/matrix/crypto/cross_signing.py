@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bot.errors import Interactive, Permanent
+from bot.errors import Permanent
 from bot.matrix.crypto import secret_storage
 from bot.matrix.crypto.identity import USAGES, Identity, IdentityError, KeyStore, has_signed
 from bot.matrix.events import mapping
 from bot.matrix.http import Ask, path
 from bot.matrix.ids import UserId
+from bot.matrix.proof import ProofError, ask_as_owner
 
 DEFAULT_KEY = "m.secret_storage.default_key"
 
@@ -55,21 +57,36 @@ class Chain:
 
 async def set_up(
     account: Account, *, password: str | None = None, recovery_key: str | None = None, anew: bool = False
-) -> None:
+) -> bool:
     """Have this device signed by the account's identity, which is made where the account has none.
 
     Each step may be the last before a kill: what was done is found done the next time. An identity that the account
-    has is never replaced, unless `anew` says so. Raises `IdentityError`, `SecretError`, `Permanent`, `Temporary`.
+    has is never replaced, unless `anew` says so. Returns whether the recovery key was needed; one that is given is
+    tried in any case. Raises `IdentityError`, `SecretError`, `ProofError`, `Permanent`, `Temporary`.
     """
-    published = {} if anew else await _keys(account.ask, account.me, account.device)
-    if _public(published.get("master")) is None:
-        ours = _to_upload(account, anew=anew)
-        await _upload(account, ours, password)
+    needed = False
+    published = await _keys(account.ask, account.me, account.device)
+    if anew or _public(published.get("master")) is None:
+        if recovery_key is not None:
+            raise IdentityError(
+                "The account has no identity that a recovery key could restore: leave out --recovery-key-file."
+            )
+        ours = _to_upload(account, published, anew=anew)
+        try:
+            await _upload(account, ours, password)
+        except (ProofError, Permanent):
+            account.keys.pending.unlink(missing_ok=True)  # refused for certain: nobody has it
+            raise
     else:
-        ours = await _found(account, published, recovery_key)
+        kept = _kept(account, published)
+        restored = None if recovery_key is None else await _by_recovery_key(account, published, recovery_key)
+        if (found := kept or restored) is None:
+            raise _locked_out(account)
+        ours, needed = found, kept is None
     ours.keep(account.keys.identity, account.keys.file_key)
     account.keys.pending.unlink(missing_ok=True)
     await _sign_device(account, ours)
+    return needed
 
 
 async def as_others_see_it(ask: Ask, me: UserId, device: str) -> Chain:
@@ -116,8 +133,10 @@ def note_recovery(account: Account) -> None:
         account.keys.shown.write_text(kept.public("master"), "utf-8")
 
 
-def _to_upload(account: Account, *, anew: bool) -> Identity:
+def _to_upload(account: Account, published: Mapping[str, Any], *, anew: bool) -> Identity:
     """What is kept already, since people may have verified it or an upload may be under way; else a new one, kept."""
+    if anew:
+        _settle(account, published)
     for file in () if anew else (account.keys.identity, account.keys.pending):
         if kept := Identity.kept(file, account.keys.file_key):
             return kept
@@ -126,18 +145,32 @@ def _to_upload(account: Account, *, anew: bool) -> Identity:
     return new
 
 
-async def _found(account: Account, published: Mapping[str, Any], recovery_key: str | None) -> Identity:
-    """The identity that the account has, from the folder or else from secret storage."""
+def _settle(account: Account, published: Mapping[str, Any]) -> None:
+    """An identity that the homeserver took, but whose answer was lost, is ours until another one is taken."""
+    with suppress(IdentityError):
+        kept = Identity.kept(account.keys.pending, account.keys.file_key)
+        if kept is not None and _is(kept, published):
+            kept.keep(account.keys.identity, account.keys.file_key)
+
+
+def _kept(account: Account, published: Mapping[str, Any]) -> Identity | None:
+    """The identity that the account has, from the folder."""
     for file in (account.keys.pending, account.keys.identity):
         kept = Identity.kept(file, account.keys.file_key)
         if kept is not None and _is(kept, published):
             return kept
-    if recovery_key is None:
-        here = "another one" if account.keys.identity.exists() else "none"
-        raise IdentityError(
-            f"The account has an identity, and {account.keys.folder} has {here}. Log in with its recovery key "
-            f"(`breakout-bot login --recovery-key-file …`), or {_ON_PURPOSE}."
-        )
+    return None
+
+
+def _locked_out(account: Account) -> IdentityError:
+    here = "another one" if account.keys.identity.exists() else "none"
+    return IdentityError(
+        f"The account has an identity, and {account.keys.folder} has {here}. Log in with its recovery key "
+        f"(`breakout-bot login --recovery-key-file FILE`), or {_ON_PURPOSE}."
+    )
+
+
+async def _by_recovery_key(account: Account, published: Mapping[str, Any], recovery_key: str) -> Identity:
     restored = await _restored(account, secret_storage.read(recovery_key))
     if not _is(restored, published):
         raise IdentityError(
@@ -181,25 +214,7 @@ async def _upload(account: Account, kept: Identity, password: str | None) -> Non
     by_device = {account.me: {f"ed25519:{account.device}": account.sign(master)}}
     body: dict[str, Any] = {"master_key": {**master, "signatures": by_device}}
     body |= {f"{usage}_key": kept.key_object(account.me, usage) for usage in USAGES[1:]}
-    where = path("keys", "device_signing", "upload")
-    try:
-        await account.ask("POST", where, body)
-    except Interactive as wanted:
-        if password is None:
-            raise IdentityError(
-                "The homeserver wants the account's password for its identity: put it into the settings, and log in "
-                "again (`breakout-bot login`)."
-            ) from None
-        proof = {
-            "type": "m.login.password",
-            "identifier": {"type": "m.id.user", "user": account.me},
-            "password": password,
-            "session": wanted.session,
-        }
-        try:
-            await account.ask("POST", where, {**body, "auth": proof})
-        except Interactive as refused:
-            raise IdentityError(f"The homeserver does not take the password for this: {refused.message}.") from None
+    await ask_as_owner(account.ask, account.me, path("keys", "device_signing", "upload"), body, password)
 
 
 async def _sign_device(account: Account, ours: Identity) -> None:

@@ -1,0 +1,1 @@
+"""What `check` looks at, a module a subject: this machine, the homeserver, the account there, its rooms."""

@@ -1,0 +1,52 @@
+"""Says in one sentence what a failure means to an admin, and what mends it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from bot.errors import LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
+
+_COMMAND = re.compile(r"\bbreakout-bot (?:login|check|run|register|config)\b(?! --config)")
+
+
+def with_config(text: str, config: Path | None) -> str:
+    """The text, each of this program's commands in it completed by the settings file that was given."""
+    if config is None:
+        return text
+    return _COMMAND.sub(lambda found: f"{found[0]} --config {shlex.quote(str(config))}", text)
+
+
+def in_words(url: str, error: MatrixError) -> str:
+    """What a call to the homeserver at `url` came to."""
+    look = f"`curl {url}/_matrix/client/versions` must show JSON"
+    match error:
+        case RateLimited(retry_after=pause) if pause is not None:
+            return (
+                f"The homeserver at {url} asks to wait, since there were too many requests: try again in "
+                f"{max(1, round(pause.total_seconds()))} seconds."
+            )
+        case Unreachable():
+            return (
+                f"The homeserver at {url} does not answer: {error.reason}. See whether it runs, and whether "
+                f"homeserver.url is its address: {look}."
+            )
+        case Temporary():
+            return (
+                f"What answers at {url} is no Matrix homeserver, or a broken one: {error.reason}. See whether "
+                f"homeserver.url is the address that clients use: {look}."
+            )
+        case LoginLost():
+            return (
+                f"The homeserver at {url} no longer accepts the bot's login: put the account's password into the "
+                "settings and run `breakout-bot login`."
+            )
+        case Permanent(errcode="M_UNRECOGNIZED"):
+            return (
+                f"The homeserver at {url} does not know a request that the bot needs: it is too old, or a proxy lets "
+                "only a part of Matrix through."
+            )
+        case _:
+            said = error.message if isinstance(error, Permanent) else str(error)
+            return f"The homeserver at {url} refuses: {said.rstrip('.')}."

@@ -1,0 +1,263 @@
+"""What an admin may get wrong: one sentence that says what to do, exit code 1, and nothing half-made."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.store.database import FILE, Database
+from tests.admin import ME, V3, VERSIONS, Answers, Shell, answering, html, refusal, says, shell
+
+__all__ = ["shell"]
+
+NEW = says({"versions": ["r0.6.1", "v1.1", "v1.12"]})
+SERVER: Answers = {
+    f"GET {VERSIONS}": NEW,
+    f"GET {V3}login": says({"flows": [{"type": "m.login.password"}]}),
+    f"POST {V3}login": refusal(403, "M_FORBIDDEN", "Invalid username or password"),
+    f"GET {V3}account/whoami": refusal(401, "M_UNKNOWN_TOKEN", "Unknown access token", soft_logout=False),
+    f"POST {V3}register": refusal(403, "M_FORBIDDEN", "Registration has been disabled"),
+}
+LOGIN = {"user_id": ME, "device_id": "OLD", "access_token": "dead"}
+COMMANDS = ["login", "check"]
+
+
+def is_plain(said: str) -> None:
+    """Nothing that only a programmer reads."""
+    for word in ("Traceback", "Error:", "Connector", "Exception", "Input should", "Errno", "class '"):
+        assert word not in said
+
+
+def left_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} if folder.exists() else set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_nothing_listens_at_the_address(shell: Shell, command: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    shell.writes(url)
+    shell.data.mkdir()
+    (shell.data / "session.json").write_text(json.dumps(LOGIN))
+    said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert f"omeserver at {url} does not answer: connection refused" in said
+    assert f"curl {url}/_matrix/client/versions" in said
+    assert "Logged in" not in said
+    assert left_in(shell.data) == {"session.json"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_the_name_of_the_address_is_not_known(shell: Shell, command: str) -> None:
+    shell.writes("http://no-such-host.invalid:8008")
+    said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert "the name no-such-host.invalid is not known" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("status", [200, 404])
+async def test_a_web_site_is_no_homeserver(shell: Shell, command: str, status: int) -> None:
+    async with answering({}, html(status)) as url:
+        shell.writes(url)
+        said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert "is no Matrix homeserver" in said
+    assert "homeserver.url" in said
+    assert left_in(shell.data) == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("versions", [["r0.6.0"], ["r0.6.1", "v1.1", "v1.2"]])
+async def test_a_homeserver_that_is_too_old(shell: Shell, command: str, versions: list[str]) -> None:
+    async with answering({**SERVER, f"GET {VERSIONS}": says({"versions": versions})}) as url:
+        shell.writes(url)
+        said = await shell.types(command, fails=True)
+    assert "too old" in said
+    assert "Matrix 1.3 or newer" in said
+    assert left_in(shell.data) == set()
+
+
+async def test_a_wrong_password(shell: Shell) -> None:
+    async with answering(SERVER) as url:
+        shell.writes(url)
+        said = await shell.types("login", fails=True)
+    is_plain(said)
+    assert "refuses the login of @bot:hs.example (Invalid username or password)" in said
+    assert left_in(shell.data) == {FILE, "lock"}
+
+
+async def test_a_homeserver_that_takes_no_passwords(shell: Shell) -> None:
+    async with answering({**SERVER, f"GET {V3}login": says({"flows": [{"type": "m.login.sso"}]})}) as url:
+        shell.writes(url)
+        said = await shell.types("login", fails=True)
+    assert "`mas-cli manage issue-compatibility-token bot`" in said
+    assert "homeserver.access_token_file" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_an_access_token_that_has_expired(shell: Shell, command: str) -> None:
+    async with answering(SERVER) as url:
+        shell.writes(url, password=None, access_token="dead")
+        said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert "refuses homeserver.access_token" in said
+    assert "put a new one there" in said
+
+
+async def test_an_access_token_without_a_device(shell: Shell) -> None:
+    async with answering({**SERVER, f"GET {V3}account/whoami": says({"user_id": ME})}) as url:
+        shell.writes(url, password=None, access_token="deviceless")
+        said = await shell.types("login", fails=True)
+    assert "belongs to no device" in said
+
+
+@pytest.mark.parametrize("password", [None, "secret"])
+async def test_a_login_that_was_signed_out(shell: Shell, password: str | None) -> None:
+    async with answering(SERVER) as url:
+        shell.writes(url, password=password)
+        shell.data.mkdir()
+        (shell.data / "session.json").write_text(json.dumps(LOGIN))
+        said = await shell.types("check", fails=True)
+        assert "✗ the homeserver has signed the bot's device OLD out" in said
+        assert f"breakout-bot login --config {shell.settings}`" in said
+        said = await shell.types("login", fails=True)
+    is_plain(said)
+    assert "Logged in" not in said
+    if password is None:
+        assert "signed the bot's device OLD out" in said
+        assert "homeserver.password_file" in said
+
+
+async def test_too_many_logins(shell: Shell) -> None:
+    async with answering(
+        {**SERVER, f"POST {V3}login": refusal(429, "M_LIMIT_EXCEEDED", retry_after_ms=333_000)}
+    ) as url:
+        shell.writes(url)
+        said = await shell.types("login", fails=True)
+    assert "try again in 333 seconds" in said
+
+
+async def test_a_login_whose_answer_was_lost_makes_no_second_device(shell: Shell) -> None:
+    asked: list[str] = []
+
+    def lost(body: Any) -> Any:
+        asked.append(body["device_id"])
+        return html(502)(body)
+
+    async with answering({**SERVER, f"POST {V3}login": lost}) as url:
+        shell.writes(url)
+        await shell.types("login", fails=True)
+        await shell.types("login", fails=True)
+    assert asked[0] == asked[1]
+    async with answering(SERVER) as url:  # refused for certain: nothing is under way any more
+        shell.writes(url)
+        await shell.types("login", fails=True)
+    assert left_in(shell.data) == {FILE, "lock"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda file: file.write_bytes(b"\xff\xfe"), "is no text file"),
+        (lambda file: file.mkdir(), "cannot be read (Is a directory)"),
+        (lambda file: None, "cannot be read (No such file or directory)"),
+    ],
+    ids=["binary", "folder", "missing"],
+)
+@pytest.mark.parametrize("command", [*COMMANDS, "config"])
+async def test_a_secret_file_that_holds_no_secret(
+    shell: Shell, command: str, spoil: Callable[[Path], object], said: str
+) -> None:
+    file = shell.settings.with_name("password")
+    spoil(file)
+    shell.writes("http://127.0.0.1:1", password=None, password_file=str(file))
+    found = await shell.types(command, fails=True)
+    is_plain(found)
+    assert f"password_file {file} {said}" in found
+
+
+async def test_a_secret_file_may_end_with_a_newline(shell: Shell) -> None:
+    passwords: list[str] = []
+
+    def login(body: Any) -> Any:
+        passwords.append(body["password"])
+        return refusal(403, "M_FORBIDDEN", "Invalid username or password")(body)
+
+    file = shell.settings.with_name("password")
+    file.write_text("secret\n")
+    async with answering({**SERVER, f"POST {V3}login": login}) as url:
+        shell.writes(url, password=None, password_file=str(file))
+        await shell.types("login", fails=True)
+    assert passwords == ["secret"]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "run"])
+async def test_a_store_of_a_newer_version(shell: Shell, command: str) -> None:
+    shell.data.mkdir()
+    with closing(sqlite3.connect(shell.data / FILE)) as store, store:
+        store.execute("CREATE TABLE bot_version (version_num TEXT)")
+        store.execute("INSERT INTO bot_version VALUES ('9999')")
+    (shell.data / "session.json").write_text(json.dumps(LOGIN))
+    async with answering(SERVER) as url:
+        shell.writes(url)
+        said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert "tore was written by a newer version" in said
+    assert "nstall that version" in said
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "run"])
+async def test_a_folder_that_cannot_be_written(shell: Shell, command: str) -> None:
+    shell.data = Path("/proc/self/data")  # no right helps there, not even that of root
+    async with answering(SERVER) as url:
+        shell.writes(url)
+        said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert "/proc/self" in said
+    assert "set store.path to another folder" in said
+
+
+@pytest.mark.parametrize("command", ["login", "run"])
+async def test_a_second_process(shell: Shell, command: str) -> None:
+    database = await Database.open(shell.data)
+    try:
+        async with answering(SERVER) as url:
+            shell.writes(url)
+            said = await shell.types(command, fails=True)
+    finally:
+        await database.close()
+    assert f"Another process already uses the data folder {shell.data}" in said
+    assert left_in(shell.data) == {FILE, "lock"}
+
+
+async def test_check_looks_at_all_it_can_while_the_bot_runs(shell: Shell) -> None:
+    database = await Database.open(shell.data)
+    (shell.data / "session.json").write_text(json.dumps(LOGIN))
+    try:
+        async with answering(SERVER) as url:
+            shell.writes(url)
+            said = await shell.types("check", fails=True)
+    finally:
+        await database.close()
+    assert f"✓ the bot is running on the data folder {shell.data}" in said
+    assert "✗ the homeserver has signed the bot's device OLD out" in said
+    assert "another folder" not in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_a_full_disk(shell: Shell, command: str) -> None:
+    async with answering({**SERVER, f"POST {V3}login": says(LOGIN)}) as url:
+        shell.writes(url)
+        said = await shell.types_on_a_full_disk(command)
+    is_plain(said)
+    assert "space" in said or "cannot be written" in said
+    assert not (shell.data / "session.json").exists()
