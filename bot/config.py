@@ -230,10 +230,10 @@ def read_config(path: Path | None, **given: Any) -> Config:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): give the bot's user the right to.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is no text in UTF-8: write it anew from config.example.yaml.") from None
-    except SettingsError as error:
+    except SettingsError:
         raise ConfigError(
-            f"A setting in the environment is not of the right form: {error}. Lists and groups are written as JSON there, "
-            """for example BREAKOUT_BOT_ACCESS__ALLOWED_INVITERS='["@*:example.org"]'."""
+            "A setting in the environment is not of the right form: lists and groups are written as JSON there, for "
+            """example BREAKOUT_BOT_ACCESS__ALLOWED_INVITERS='["@*:example.org"]'."""
         ) from None
     except (ValueError, TypeError):  # of the file's own source
         raise ConfigError(f"{path or 'The environment'} has no settings of the form `name: value`.") from None
