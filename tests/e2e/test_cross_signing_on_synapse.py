@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from bot.errors import Temporary
-from bot.matrix.client import login_password
 from bot.matrix.crypto.cross_signing import (
     DEFAULT_KEY,
     Account,
@@ -27,6 +26,7 @@ from bot.matrix.crypto.machine import Machine
 from bot.matrix.crypto.secret_storage import SecretError, encrypt, new_key, read, to_base64, written
 from bot.matrix.http import Answer, ask, open_client, path
 from bot.matrix.ids import UserId
+from bot.matrix.logins import login_password
 from bot.testing.pytest_plugin import People
 from bot.testing.synapse import Homeserver
 
