@@ -14,7 +14,7 @@ import pytest
 
 from bot.errors import Permanent, Temporary
 from bot.matrix.crypto.encryption import KEY_MAY_TAKE, UNREACHABLE_FOR, Encryption
-from bot.matrix.crypto.machine import MEGOLM, Machine, NoKeyError
+from bot.matrix.crypto.machine import MEGOLM, OLM, Machine, NoKeyError
 from bot.matrix.events import RawEvent
 from bot.matrix.http import Answer
 from bot.matrix.ids import RoomId, UserId
@@ -331,6 +331,65 @@ async def test_an_unknown_encryption_is_not_written_to_in_clear(world: World) ->
     world.server.settings[ROOM] = {"algorithm": "m.tomorrow"}
     with pytest.raises(Permanent, match="not known"):
         await world.says()
+
+
+async def wedge(world: World, ann: Person) -> None:
+    """Something comes from a device that cannot be read."""
+    ciphertext = {world.machine.curve25519: {"type": 0, "body": "AwogAAAA"}}
+    content = {"algorithm": OLM, "sender_key": ann.curve25519, "ciphertext": ciphertext}
+    await world.syncs(to_device={"events": [{"type": "m.room.encrypted", "sender": ANN, "content": content}]})
+
+
+async def test_a_broken_session_is_replaced_and_what_was_said_on_it_is_given_again(world: World) -> None:
+    ann = world.person(ANN)
+    await world.says()
+    world.server.inbox.clear()  # what we sent was not readable
+    await wedge(world, ann)
+    assert world.server.asked["sendToDevice"] == 2
+    assert ann.hears(world.server, await world.says()) == "hello"
+
+
+async def test_that_a_session_was_replaced_is_said_until_it_is_heard(world: World) -> None:
+    ann = world.person(ANN)
+    await world.says()
+    world.server.failing["sendToDevice"] = Temporary("the test says so")
+    await wedge(world, ann)
+    world.server.inbox.clear()
+    await world.syncs("s2")
+    assert len(world.server.inbox[ANN, "PHONE"]) == 1
+    await world.syncs("s3")
+    assert len(world.server.inbox[ANN, "PHONE"]) == 1
+
+
+async def test_who_goes_after_a_new_session_cannot_read_on(world: World) -> None:
+    ann, bob = world.person(ANN), world.person(BOB)
+    bob.hears(world.server, await world.says())
+    world.machine._lack_keys(BOB, bob.curve25519)
+    world.server.members[ROOM].remove(BOB)
+    await world.sees(_member(BOB, "leave"))
+    raw = await world.says()
+    assert ann.hears(world.server, raw) == "hello"
+    with pytest.raises(NoKeyError):
+        bob.decrypt(ROOM, raw)
+
+
+async def test_who_goes_after_a_key_was_sent_to_them_without_answer_cannot_read_on(world: World) -> None:
+    world.person(ANN)
+    bob = world.person(BOB)
+    really = world.server._sendToDevice
+
+    def sent_and_no_answer(parts: Sequence[str], body: Any) -> Any:
+        really(parts, body)
+        raise Temporary("no answer")
+
+    world.server._sendToDevice = sent_and_no_answer  # type: ignore[method-assign]
+    with pytest.raises(Temporary):
+        await world.says()
+    world.server._sendToDevice = really  # type: ignore[method-assign]
+    world.server.members[ROOM].remove(BOB)
+    world.encryption.members_change(ROOM)
+    with pytest.raises(NoKeyError):
+        bob.hears(world.server, await world.says())
 
 
 # --- what comes in

@@ -13,7 +13,7 @@ import pytest
 import vodozemac
 from nio.crypto.device import OlmDevice
 from nio.crypto.olm_machine import Olm
-from nio.crypto.sessions import OlmAccount
+from nio.crypto.sessions import InboundGroupSession, OlmAccount
 from nio.store.database import MatrixStore
 
 from bot.matrix.crypto.machine import (
@@ -25,6 +25,7 @@ from bot.matrix.crypto.machine import (
     NoKeyError,
     UnreadableError,
 )
+from bot.matrix.events import Content
 from bot.matrix.ids import RoomId, UserId
 
 ROOM, OTHER_ROOM = RoomId("!room:example.org"), RoomId("!other:example.org")
@@ -108,8 +109,10 @@ def to_bot(ann: Machine, bot: Machine, bots_keys: dict[str, Any]) -> OlmDevice:
     return meet(ann, bot, bots_keys)
 
 
-def said(ann: Machine, type_: str, content: Mapping[str, Any], room: RoomId = ROOM) -> dict[str, Any]:
-    return event(ann, ann.encrypt(room, type_, content))
+def said(
+    ann: Machine, type_: str, content: Mapping[str, Any], room: RoomId = ROOM, event_id: str = "$1"
+) -> dict[str, Any]:
+    return event(ann, ann.encrypt(room, type_, content), event_id)
 
 
 def forged(ann: Machine, plaintext: bytes) -> dict[str, Any]:
@@ -232,11 +235,98 @@ def test_a_message_that_is_sent_again_is_refused_and_the_same_event_is_not(
 def test_nobody_speaks_with_somebody_elses_session(ann: Machine, bot: Machine, to_bot: OlmDevice) -> None:
     hand_key(ann, to_bot, bot)
     raw = said(ann, "m.room.message", TEXT)
-    with pytest.raises(UnreadableError, match="another"):
+    with pytest.raises(NoKeyError):
         bot.decrypt(ROOM, {**raw, "sender": EVE})
     bot.outbound(ROOM, {})
-    with pytest.raises(UnreadableError, match="another"):
+    with pytest.raises(NoKeyError):
         bot.decrypt(ROOM, {**event(ann, bot.encrypt(ROOM, "m.room.message", TEXT)), "sender": EVE})
+
+
+def hand_on(thief: Machine, bot: Machine, bots_keys: dict[str, Any], stolen: Content, number: int = 1) -> None:
+    """Somebody gives the bot the key of a session that is not theirs, from their own device."""
+    thief.learn({BOT: {bot.device: bots_keys["device_keys"]}}, [BOT])
+    (device,) = thief.devices([BOT])
+    assert thief.begin_session(device, list(bots_keys["one_time_keys"].values())[number])
+    bot.receive(to_device(thief, thief.wrap(device, "m.room_key", stolen)))
+
+
+@pytest.mark.parametrize("first", ["copy", "own"])
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_copy_of_a_session_neither_mutes_its_owner_nor_speaks_for_her(
+    make: Make,
+    ann: Machine,
+    bot: Machine,
+    to_bot: OlmDevice,
+    bots_keys: dict[str, Any],
+    *,
+    first: str,
+    known: bool,
+    restarted: bool,
+) -> None:
+    eve = make(EVE)
+    session = ann.outbound(ROOM, {})
+    key = ann.room_key(ROOM, session)
+    ann.encrypt(ROOM, "m.room.message", TEXT)
+    later = ann.room_key(ROOM, session)
+    if known:
+        bot.learn({EVE: {eve.device: publish(eve)["device_keys"]}}, [EVE])
+    if first == "own":
+        bot.receive(to_device(ann, ann.wrap(to_bot, "m.room_key", key)))
+    hand_on(eve, bot, bots_keys, later)
+    if first == "copy":
+        bot.receive(to_device(ann, ann.wrap(to_bot, "m.room_key", key)))
+    if restarted:
+        bot.received()
+        bot = make(BOT)
+    raw = said(ann, "m.room.message", TEXT)
+    raw["content"] |= {"sender_key": eve.curve25519, "device_id": eve.device}  # anybody may have written that
+    assert bot.decrypt(ROOM, {**raw, "sender": EVE, "event_id": "$copied"})[1] == TEXT  # her own words, as hers
+    assert bot.decrypt(ROOM, raw)[1] == TEXT
+    raw["content"].pop("sender_key")
+    assert bot.decrypt(ROOM, raw)[1] == TEXT
+
+
+def test_a_message_waits_for_its_own_key_where_only_a_copy_came(
+    make: Make, ann: Machine, bot: Machine, to_bot: OlmDevice, bots_keys: dict[str, Any]
+) -> None:
+    key = ann.room_key(ROOM, ann.outbound(ROOM, {}))
+    hand_on(make(EVE), bot, bots_keys, key)
+    raw = said(ann, "m.room.message", TEXT)
+    with pytest.raises(NoKeyError):
+        bot.decrypt(ROOM, raw)
+    bot.receive(to_device(ann, ann.wrap(to_bot, "m.room_key", key)))
+    assert bot.decrypt(ROOM, raw)[1] == TEXT
+
+
+def test_a_copy_for_another_room_changes_nothing_in_this_one(
+    make: Make, ann: Machine, bot: Machine, to_bot: OlmDevice, bots_keys: dict[str, Any]
+) -> None:
+    key = ann.room_key(ROOM, ann.outbound(ROOM, {}))
+    hand_on(make(EVE), bot, bots_keys, {**key, "room_id": OTHER_ROOM})
+    bot.receive(to_device(ann, ann.wrap(to_bot, "m.room_key", key)))
+    bot.received()
+    assert make(BOT).decrypt(ROOM, said(ann, "m.room.message", TEXT))[1] == TEXT
+
+
+def test_a_key_that_comes_again_later_in_the_session_takes_no_message_away(
+    ann: Machine, bot: Machine, to_bot: OlmDevice
+) -> None:
+    session = ann.outbound(ROOM, {})
+    bot.receive(to_device(ann, ann.wrap(to_bot, "m.room_key", ann.room_key(ROOM, session))))
+    raw = said(ann, "m.room.message", TEXT)
+    bot.receive(to_device(ann, ann.wrap(to_bot, "m.room_key", ann.room_key(ROOM, session))))
+    assert bot.decrypt(ROOM, raw)[1] == TEXT
+
+
+def test_what_nios_table_holds_of_an_earlier_version_is_still_read(
+    make: Make, ann: Machine, bot: Machine, to_bot: OlmDevice
+) -> None:
+    session = ann.outbound(ROOM, {})
+    key = InboundGroupSession(session.session_key, ann.ed25519, ann.curve25519, ROOM)
+    bot._olm.save_inbound_group_session(key)
+    for again in (make(BOT), make(BOT)):
+        assert again.decrypt(ROOM, said(ann, "m.room.message", TEXT, event_id=f"${id(again)}"))[1] == TEXT
 
 
 # --- what comes to the device
@@ -292,12 +382,39 @@ def test_a_message_for_a_one_time_key_that_is_gone_asks_for_a_new_session_once(
     after.learn({ANN: {ann.device: keys_of(ann)}}, [ANN])
     wrapped = to_device(ann, ann.wrap(to_bot, "m.dummy", {}))
     wrapped["content"]["ciphertext"] = {after.curve25519: next(iter(wrapped["content"]["ciphertext"].values()))}
-    for _ in range(2):
-        assert after.receive(wrapped) is None
+    assert after.receive(wrapped) is None
     assert [device.user_id for device in after.wedged_devices()] == [ANN]
     after.wedged.clear()
-    after.receive(wrapped)
+    after.receive(
+        {**wrapped, "content": {**wrapped["content"], "ciphertext": {after.curve25519: {"type": 0, "body": "A"}}}}
+    )
     assert not after.wedged_devices()
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_what_comes_again_with_the_same_sync_breaks_no_session(
+    make: Make, ann: Machine, bot: Machine, to_bot: OlmDevice, *, killed: bool
+) -> None:
+    session = ann.outbound(ROOM, {})
+    all_of_it = [to_device(ann, ann.wrap(to_bot, "m.room_key", ann.room_key(ROOM, session))) for _ in range(2)]
+    for wrapped in all_of_it:
+        assert bot.receive(wrapped, "s1")
+    bot.received()
+    if killed:
+        bot.close()
+        bot = make(BOT)
+    for wrapped in all_of_it:
+        assert bot.receive(wrapped, "s1") is None
+    assert not bot.wedged_devices()
+    assert bot.decrypt(ROOM, said(ann, "m.room.message", TEXT))[1] == TEXT
+
+
+def test_what_came_is_remembered_no_longer_than_it_can_come_again(
+    make: Make, ann: Machine, bot: Machine, to_bot: OlmDevice
+) -> None:
+    for since in ("s1", "s2"):
+        bot.receive(to_device(ann, ann.wrap(to_bot, "m.dummy", {})), since)
+    assert len(bot._taken_in) == len(make(BOT)._taken_in) == 1
 
 
 def keys_of(machine: Machine) -> dict[str, Any]:
@@ -353,6 +470,83 @@ def test_a_device_cannot_change_who_it_is(make: Make, bot: Machine, ann: Machine
     bot.learn({ANN: {"PHONE": keys_of(ann)}}, [ANN])
     bot.learn({ANN: {"PHONE": keys_of(make(ANN, "PHONE", "other"))}}, [ANN])
     assert [device.ed25519 for device in bot.devices([ANN])] == [ann.ed25519]
+
+
+def test_a_device_cannot_change_one_of_its_keys_either(make: Make, bot: Machine, ann: Machine) -> None:
+    bot.learn({ANN: {"PHONE": keys_of(ann)}}, [ANN])
+    changed = keys_of(ann)
+    changed["keys"]["curve25519:PHONE"] = make(EVE).curve25519
+    changed["signatures"] = {ANN: {"ed25519:PHONE": ann.sign(changed)}}
+    for _ in range(2):
+        bot.learn({ANN: {"PHONE": changed}}, [ANN])
+        assert [device.curve25519 for device in bot.devices([ANN])] == [ann.curve25519]
+        bot = make(BOT)
+
+
+def names_key_of(eve: Machine, ann: Machine) -> dict[str, Any]:
+    """What Eve's homeserver lists of her device, which names Ann's Curve25519 key as its own."""
+    keys = keys_of(eve)
+    keys["keys"][f"curve25519:{eve.device}"] = ann.curve25519
+    return {**keys, "signatures": {EVE: {f"ed25519:{eve.device}": eve.sign(keys)}}}
+
+
+@pytest.mark.parametrize("eve_is_first", [True, False])
+@pytest.mark.parametrize("restarted", [True, False])
+def test_who_names_the_key_of_somebodys_device_does_not_take_its_messages(
+    make: Make, ann: Machine, bot: Machine, bots_keys: dict[str, Any], *, eve_is_first: bool, restarted: bool
+) -> None:
+    eve, body = make(EVE), publish(ann)
+    lists: dict[str, Any] = {ANN: {ann.device: body["device_keys"]}, EVE: {eve.device: names_key_of(eve, ann)}}
+    one_time = {ANN: list(body["one_time_keys"].values()), EVE: list(publish(eve)["one_time_keys"].values())}
+    for user in (EVE, ANN) if eve_is_first else (ANN, EVE):
+        bot.learn(lists, [user])
+        (device,) = bot.devices([user])
+        assert not bot.has_session(device) or user == EVE
+        assert bot.begin_session(device, one_time[user].pop())
+    if restarted:
+        bot = make(BOT)
+    (device,) = bot.devices([ANN])
+    if not bot.has_session(device):
+        assert bot.begin_session(device, one_time[ANN].pop())
+    ann.learn({BOT: {bot.device: bots_keys["device_keys"]}}, [BOT])
+    hand_key(bot, device, ann)
+    hand_key(ann, meet(ann, bot, bots_keys), bot)
+    assert bot.decrypt(ROOM, said(ann, "m.room.message", TEXT))[1] == TEXT
+    with pytest.raises(NoKeyError):
+        bot.decrypt(ROOM, {**said(ann, "m.room.message", TEXT, event_id="$2"), "sender": EVE})
+
+
+# --- broken sessions
+
+
+def test_who_begins_a_new_session_gets_the_keys_of_rooms_again(
+    ann: Machine, bot: Machine, to_bot: OlmDevice, bots_keys: dict[str, Any]
+) -> None:
+    bot.receive(to_device(ann, ann.wrap(to_bot, "m.dummy", {})))
+    session = bot.outbound(ROOM, {})
+    bot.have_key(session, bot.devices([ANN]))
+    assert not bot.without_key(session, bot.devices([ANN]))
+    bot.wedged.add((ANN, ann.curve25519))
+    assert ann.begin_session(to_bot, list(bots_keys["one_time_keys"].values())[1])
+    bot.receive(to_device(ann, ann.wrap(to_bot, "m.dummy", {})))
+    assert bot.without_key(session, bot.devices([ANN]))
+    assert not bot.wedged  # one new session is enough
+
+
+def test_with_whom_we_begin_a_new_session_gets_the_keys_of_rooms_again(bot: Machine, ann: Machine) -> None:
+    body = publish(ann)
+    keys = list(body["one_time_keys"].values())
+    bot.learn({ANN: {"PHONE": body["device_keys"]}}, [ANN])
+    (device,) = bot.devices([ANN])
+    session = bot.outbound(ROOM, {})
+    assert bot.begin_session(device, keys[0])
+    bot.have_key(session, [device])
+    assert not bot.unannounced_devices()
+    bot.wedged.add((ANN, ann.curve25519))
+    assert bot.begin_session(device, keys[1])
+    assert bot.without_key(session, [device]) == bot.unannounced_devices() == [device]
+    bot.announced([device])
+    assert not bot.unannounced_devices()
 
 
 def test_our_own_other_devices_are_devices_and_this_one_is_none(make: Make, bot: Machine) -> None:

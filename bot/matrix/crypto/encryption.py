@@ -97,7 +97,7 @@ class Encryption:
 
     async def take_in(self, since: str | None, answer: Mapping[str, Any]) -> Sequence[tuple[RoomId, RawEvent]]:
         """Take in what a sync answer says of keys and members; the earlier messages that can be read only now."""
-        keys = await self._receive(events_of(answer.get("to_device")))
+        keys = await self._receive(events_of(answer.get("to_device")), since)
         lists = mapping(answer.get("device_lists"))
         for name in ("changed", "left"):
             changed = {UserId(user) for user in _list(lists.get(name)) if isinstance(user, str)}
@@ -119,12 +119,12 @@ class Encryption:
         self._last = since, (*(late if since == former else ()), *self._late(keys))
         return self._last[1]
 
-    async def _receive(self, events: Sequence[RawEvent]) -> Collection[tuple[RoomId, str]]:
+    async def _receive(self, events: Sequence[RawEvent], since: str | None) -> Collection[tuple[RoomId, str]]:
         """Take in what came to this device; the keys that it brought."""
         keys: set[tuple[RoomId, str]] = set()
 
         def receive(some: Sequence[RawEvent]) -> None:
-            keys.update(key for raw in some if (key := self._machine.receive(raw)))
+            keys.update(key for raw in some if (key := self._machine.receive(raw, since)))
             self._machine.received()
 
         await self._in_turns(events, receive)
@@ -224,11 +224,10 @@ class Encryption:
         await self._know(members)
         devices = self._machine.devices(members)
         session = self._machine.outbound(room, known.settings)
-        if session.users_shared_with - {(device.user_id, device.id) for device in devices}:
+        if session.users_shared_with - _names(devices):
             self._machine.discard_outbound(room)  # somebody who can read on has gone, or a device has
             session = self._machine.outbound(room, known.settings)
-        missing = [device for device in devices if (device.user_id, device.id) not in session.users_shared_with]
-        if missing:
+        if missing := self._machine.without_key(session, devices):
             await self._begin_sessions(missing)
             await self._hand_out(room, session, [device for device in missing if self._machine.has_session(device)])
 
@@ -306,8 +305,9 @@ class Encryption:
         content = self._machine.room_key(room, session)
         for start in range(0, len(devices), DEVICES_AT_ONCE):
             some = devices[start : start + DEVICES_AT_ONCE]
+            session.users_shared_with |= _names(some)  # before the request: it may work though no answer comes
             await self._send_to(some, "m.room_key", content)
-            session.users_shared_with.update((device.user_id, device.id) for device in some)
+            self._machine.have_key(session, some)
 
     async def _send_to(self, devices: Sequence[OlmDevice], type_: str, content: Content) -> None:
         messages: dict[str, dict[str, Content]] = defaultdict(dict)
@@ -358,12 +358,14 @@ class Encryption:
         self._machine.published()
 
     async def _mend(self) -> None:
-        broken = self._machine.wedged_devices()
-        if broken:
-            await self._begin_sessions(broken)
-            mended = [device for device in broken if self._machine.has_session(device)]
-            if mended:
-                await self._send_to(mended, "m.dummy", {})
+        await self._begin_sessions(self._machine.wedged_devices())
+        if begun := self._machine.unannounced_devices():
+            await self._send_to(begun, "m.dummy", {})
+            self._machine.announced(begun)
+
+
+def _names(devices: Iterable[OlmDevice]) -> set[tuple[str, str]]:
+    return {(device.user_id, device.id) for device in devices}
 
 
 def _list(value: Any) -> Sequence[Any]:

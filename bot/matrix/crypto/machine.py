@@ -6,22 +6,23 @@ nio changes that.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
-import vodozemac
 from nio.crypto.device import OlmDevice
 from nio.crypto.olm_machine import Olm
-from nio.crypto.sessions import OutboundGroupSession
-from nio.events.to_device import OlmEvent, RoomKeyEvent
-from nio.responses import KeysQueryResponse
+from nio.crypto.sessions import InboundGroupSession, OutboundGroupSession, Session
+from nio.events.to_device import OlmEvent
 from nio.store.database import SqliteStore
-from nio.store.models import MegolmInboundSessions
 
+from bot.matrix.crypto.devices import Devices
+from bot.matrix.crypto.room_keys import RoomKey, RoomKeys, opened
 from bot.matrix.events import Content, RawEvent, mapping
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.received import received
@@ -32,6 +33,7 @@ OLM, MEGOLM = "m.olm.v1.curve25519-aes-sha2", "m.megolm.v1.aes-sha2"
 
 PRIVATE = {
     "Olm._olm_encrypt": "(self, session, recipient_device, message_type, content)",
+    "Olm._handle_olm_event": "(self, sender: 'str', sender_key: 'str', payload: 'dict[Any, Any]') -> 'DecryptedOlmT'",
     "MatrixStore._get_account": "(self)",
     "OlmAccount._account": "vodozemac.Account",
 }
@@ -44,12 +46,31 @@ UNWEDGED_APART = timedelta(hours=1)
 """A broken Olm session is replaced at most this often (client-server API, "Recovering from undecryptable messages")."""
 
 
+_TAKEN_IN = "CREATE TABLE IF NOT EXISTS taken_in (since TEXT, digest BLOB, PRIMARY KEY (since, digest))"
+"""What came to the device with the last sync that was answered."""
+
+
 class NoKeyError(Exception):
     """The key of a message is not here (yet)."""
 
 
 class UnreadableError(Exception):
     """A message that no key makes readable: forged, repeated, or damaged."""
+
+
+class _Told(NamedTuple):
+    """What came encrypted to this device: the sender and the key are proven, the content is not looked at."""
+
+    sender: UserId
+    curve25519: str
+    payload: Mapping[str, Any]
+
+
+class _Olm(Olm):
+    """nio's Olm machine, which hands over what it has decrypted: what is made of it is told below."""
+
+    def _handle_olm_event(self, sender: str, sender_key: str, payload: dict[Any, Any]) -> Any:
+        return _Told(UserId(sender), sender_key, payload)
 
 
 class Machine:
@@ -61,11 +82,23 @@ class Machine:
         self._store = SqliteStore(user, device, str(folder), pickle_key=pickle_key, database_name="device.db")
         self._store.database.execute_sql("PRAGMA journal_mode=WAL")
         self._store.database.execute_sql("PRAGMA synchronous=NORMAL")
+        self._store.database.execute_sql(_TAKEN_IN)
         self.user, self.device = user, device
-        self._olm = Olm(user, device, self._store)
+        self._olm = _Olm(user, device, self._store)
+        self._devices = Devices(self._olm, self._store)
+        self._keys = RoomKeys(self._store.database, pickle_key)
+        with self.at_once():
+            self._keys.take_over(self._olm.inbound_group_store)
         self._replaced_at: dict[str, datetime] = {}
         self.wedged: set[tuple[UserId, str]] = set()
         """Devices (user, Curve25519 key) with which a new Olm session is to be begun."""
+        self._unannounced: set[tuple[UserId, str]] = set()
+        """Devices with which one was begun that they have not heard of."""
+        self._begun: dict[tuple[str, str], Session] = {}
+        """By device (user, id) the Olm session that was begun with it last."""
+        self._holders: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        """By Megolm session the devices (user, id) that have its key for certain."""
+        self._since, self._taken_in = self._load_taken_in()
         self._encrypted: set[str] = self._store.load_encrypted_rooms()
         account = self._store._get_account()
         # nio asks the store for the account's row at each write; it never changes.
@@ -156,88 +189,111 @@ class Machine:
     def learn(self, answer: Mapping[str, Any], asked: Iterable[UserId]) -> None:
         """Note the devices of the users that a `/keys/query` was about; malformed and forged ones are left out."""
         with self.at_once():
-            for user in asked:
-                listed = answer.get(user)
-                devices = {
-                    device: {name: value for name, value in keys.items() if name != "unsigned"}
-                    for device, keys in mapping(listed).items()
-                    if self._is_device(user, device, keys)
-                }
-                try:
-                    self._olm.handle_response(KeysQueryResponse({user: devices}, {}))
-                    self._undelete(user, devices)
-                except Exception as error:
-                    log.warning("devices that cannot be read", user=user, why=type(error).__name__)
-
-    def _is_device(self, user: str, device: str, keys: Any) -> bool:
-        """Whether these are a device's own, usable keys; nio raises in the middle of its work where not."""
-        named = mapping(mapping(keys).get("keys"))
-        try:
-            vodozemac.Ed25519PublicKey.from_base64(named[f"ed25519:{device}"])
-            vodozemac.Curve25519PublicKey.from_base64(named[f"curve25519:{device}"])
-            signed = self._olm.verify_json(dict(keys), named[f"ed25519:{device}"], user, device)
-        except Exception:
-            return False
-        return bool(signed and keys.get("user_id") == user and keys.get("device_id") == device)
-
-    def _undelete(self, user: UserId, devices: Iterable[str]) -> None:
-        """A device that was not listed for once and is again; nio leaves it out for ever."""
-        back = {d: known for d in devices if (known := self._olm.device_store[user].get(d)) and known.deleted}
-        for device in back.values():
-            device.deleted = False
-        if back:
-            self._store.save_device_keys({user: back})
+            self._devices.learn(answer, asked)
 
     def devices(self, users: Iterable[UserId]) -> Sequence[OlmDevice]:
         """The devices of these users, our own left out."""
-        return [
-            device
-            for user in users
-            for device in self._olm.device_store.active_user_devices(user)
-            if (user, device.id) != (self.user, self.device)
-        ]
+        return self._devices.of(users)
 
     def has_session(self, device: OlmDevice) -> bool:
         """Whether we can write to this device, and the session is not known to be broken."""
-        key = device.curve25519
-        return (UserId(device.user_id), key) not in self.wedged and self._olm.session_store.get(key) is not None
+        return _named(device) not in self.wedged and self._session(device) is not None
+
+    def _session(self, device: OlmDevice) -> Session | None:
+        """The Olm session for writing to a device.
+
+        nio keeps them by Curve25519 key. Where another device names the same key, only a session that began with a
+        one-time key of this very device is surely for it: the other one's could be read by nobody.
+        """
+        if not self._devices.is_alone(device):
+            return self._begun.get((device.user_id, device.id))
+        return self._olm.session_store.get(device.curve25519)
 
     def begin_session(self, device: OlmDevice, one_time_key: Any) -> bool:
         """Begin an Olm session with what `/keys/claim` gave; False where that is no signed key of this device."""
         try:
             if not self._olm.verify_json(one_time_key, device.ed25519, device.user_id, device.id):
                 return False
-            self._olm.create_session(one_time_key["key"], device.curve25519)
+            session = self._olm.create_session(one_time_key["key"], device.curve25519)
         except Exception as error:
             log.warning("a one-time key that cannot be used", user=device.user_id, why=type(error).__name__)
             return False
-        self.wedged.discard((UserId(device.user_id), device.curve25519))
+        self._begun[device.user_id, device.id] = session
+        if (who := _named(device)) in self.wedged:
+            self.wedged.discard(who)
+            self._unannounced.add(who)
+            self._lack_keys(*who)
         return True
 
     def wrap(self, device: OlmDevice, type_: str, content: Content) -> Content:
         """Encrypt something to one device, as `m.room.encrypted`; `has_session` must be true of it."""
-        session = self._olm.session_store.get(device.curve25519)
-        wrapped: Content = self._olm._olm_encrypt(session, device, type_, content)
+        wrapped: Content = self._olm._olm_encrypt(self._session(device), device, type_, content)
         return wrapped
 
     # --- what comes to this device
 
-    def receive(self, raw: RawEvent) -> tuple[RoomId, str] | None:
-        """Take in a to-device event; the room and the session whose key it brought, None for all else."""
+    def receive(self, raw: RawEvent, since: str | None = None) -> tuple[RoomId, str] | None:
+        """Take in a to-device event; the room and the session whose key it brought, None for all else.
+
+        `since` is the token of the sync that told of it: the same answer may come again, and opens nothing twice.
+        """
         content = mapping(raw.get("content"))
         if raw.get("type") != "m.room.encrypted" or content.get("algorithm") != OLM:
             return None
+        if self._came_before(since or "", raw.get("sender"), content):
+            return None
+        told: object = None
         try:
             event = OlmEvent.from_dict(dict(raw))
-            found = self._olm.decrypt_event(event) if isinstance(event, OlmEvent) else None
+            told = self._olm.decrypt_event(event) if isinstance(event, OlmEvent) else None
         except Exception as error:
             log.warning("an Olm message that cannot be read", sender=raw.get("sender"), why=type(error).__name__)
-            found = None
-        if found is None:
-            self._is_wedged(raw.get("sender"), content.get("sender_key"))
-        if not isinstance(found, RoomKeyEvent):
+        if isinstance(told, _Told):
+            return self._heed(told)
+        self._is_wedged(raw.get("sender"), content.get("sender_key"))
+        return None
+
+    def _load_taken_in(self) -> tuple[str, set[bytes]]:
+        rows = list(self._store.database.execute_sql("SELECT since, digest FROM taken_in"))
+        return (rows[0][0] if rows else ""), {digest for _, digest in rows}
+
+    def _came_before(self, since: str, sender: Any, content: Content) -> bool:
+        """Whether it came with an earlier answer to the same sync, perhaps to a process that was killed then."""
+        body = mapping(mapping(content.get("ciphertext")).get(self.curve25519)).get("body")
+        if not (isinstance(sender, str) and isinstance(body, str)):
+            return False
+        if since != self._since:
+            if self._taken_in:
+                self._store.database.execute_sql("DELETE FROM taken_in")
+            self._since, self._taken_in = since, set()
+        digest = sha256(f"{sender} {body}".encode(errors="replace")).digest()
+        if digest in self._taken_in:
+            return True
+        self._taken_in.add(digest)
+        self._store.database.execute_sql("INSERT OR IGNORE INTO taken_in VALUES (?, ?)", (since, digest))
+        return False
+
+    def _heed(self, told: _Told) -> tuple[RoomId, str] | None:
+        content = mapping(told.payload.get("content"))
+        match told.payload.get("type"):
+            case "m.dummy":  # they could not read what we sent, and have begun a new session
+                self.wedged.discard((told.sender, told.curve25519))
+                self._lack_keys(told.sender, told.curve25519)
+            case "m.room_key" if content.get("algorithm") == MEGOLM:
+                return self._take_key(told, content)
+        return None
+
+    def _take_key(self, told: _Told, content: Content) -> tuple[RoomId, str] | None:
+        try:
+            room, ed25519 = RoomId(content["room_id"]), told.payload["keys"]["ed25519"]
+            session = InboundGroupSession(content["session_key"], ed25519, told.curve25519, room)
+            if session.id != content["session_id"]:
+                raise ValueError("the key of another session")  # noqa: TRY301
+            self._keys.add(RoomKey(session, told.sender))
+        except Exception as error:
+            log.warning("the key of a room that cannot be used", sender=told.sender, why=type(error).__name__)
             return None
-        return RoomId(found.room_id), str(found.session_id)
+        return room, session.id
 
     def received(self) -> None:
         """A batch of to-device events is taken in: the one-time keys that they used up are gone for good."""
@@ -248,7 +304,7 @@ class Machine:
 
     def _is_wedged(self, user: Any, key: Any) -> None:
         now = datetime.now().astimezone()
-        device = self._olm.device_store.device_from_sender_key(user, key) if isinstance(user, str) else None
+        device = self._devices.by_key(UserId(user), key) if isinstance(user, str) else None
         last = self._replaced_at.get(str(key))
         if device is not None and (last is None or now - last > UNWEDGED_APART):
             self._replaced_at[device.curve25519] = now
@@ -256,7 +312,18 @@ class Machine:
 
     def wedged_devices(self) -> Sequence[OlmDevice]:
         """The devices with which a new Olm session is to be begun."""
-        return [d for user, key in self.wedged if (d := self._olm.device_store.device_from_sender_key(user, key))]
+        return self._found(self.wedged)
+
+    def unannounced_devices(self) -> Sequence[OlmDevice]:
+        """The devices that are to be told of a new Olm session, by an `m.dummy`."""
+        return self._found(self._unannounced)
+
+    def announced(self, devices: Iterable[OlmDevice]) -> None:
+        """These devices were told."""
+        self._unannounced -= {_named(device) for device in devices}
+
+    def _found(self, named: Iterable[tuple[UserId, str]]) -> Sequence[OlmDevice]:
+        return [device for user, key in named if (device := self._devices.by_key(user, key))]
 
     def decrypt(self, room: RoomId, raw: RawEvent) -> tuple[str, Content]:
         """Type and content of an `m.room.encrypted` event. Raises `NoKeyError`, `UnreadableError`.
@@ -267,29 +334,31 @@ class Machine:
         session_id, ciphertext = content.get("session_id"), content.get("ciphertext")
         if content.get("algorithm") != MEGOLM or not isinstance(session_id, str) or not isinstance(ciphertext, str):
             raise UnreadableError("not Megolm")
-        session = next(
-            (by_id[session_id] for by_id in self._olm.inbound_group_store[room].values() if session_id in by_id), None
-        )
-        if session is None:
-            raise NoKeyError(session_id)
-        if self._belongs_to_another(session.sender_key, str(raw.get("sender"))):
-            raise UnreadableError("another user's session")
+        sender = str(raw.get("sender"))
+        keys = [key for key in self._keys.of(room, session_id) if self._is_of(key, sender)]
+        if not keys:
+            raise NoKeyError(session_id)  # that of another device is as good as none: theirs may come yet
         try:
-            plaintext, index = session.decrypt(ciphertext)
-            payload = received(plaintext.encode())
-        except Exception as error:
-            raise UnreadableError(type(error).__name__) from error
-        seen = self._olm.message_index_store.setdefault((session.sender_key, session_id, index), raw.get("event_id"))
+            key, plaintext, index = opened(keys, ciphertext)
+        except ValueError as error:
+            raise UnreadableError(str(error)) from error
+        seen = self._olm.message_index_store.setdefault((*key.device, session_id, index), raw.get("event_id"))
         if seen != raw.get("event_id"):
             raise UnreadableError("a message that was sent again")
+        try:
+            payload = received(plaintext.encode())
+        except ValueError as error:
+            raise UnreadableError("malformed") from error
         return _checked(room, payload)
 
-    def _belongs_to_another(self, key: str, sender: str) -> bool:
-        """Whether a session came from a device that is known to be somebody else's."""
-        owners = {device.user_id for device in self._olm.device_store if device.curve25519 == key}
-        if key == self.curve25519:
-            owners.add(self.user)
-        return bool(owners) and sender not in owners
+    def _is_of(self, key: RoomKey, sender: str) -> bool:
+        """Whether a key was given by a device of `sender`.
+
+        A device that is not known is whose it says, by the homeserver's word and its own.
+        """
+        if key.device == (self.curve25519, self.ed25519):
+            return sender == self.user
+        return (self._devices.owner(*key.device) or key.sender) == sender
 
     # --- the keys of rooms
 
@@ -307,8 +376,10 @@ class Machine:
         """The session that encrypts for a room, a new one where it has served its time (`m.room.encryption`)."""
         session = self._olm.outbound_group_sessions.get(room)
         if session is None or session.expired:
-            self._olm.create_outbound_group_session(room)
-            session = self._olm.outbound_group_sessions[room]
+            self.discard_outbound(room)
+            session = self._olm.outbound_group_sessions[room] = OutboundGroupSession()
+            own = InboundGroupSession(session.session_key, self.ed25519, self.curve25519, room)
+            self._keys.add(RoomKey(own, self.user))
             if isinstance(most := settings.get("rotation_period_msgs"), int):
                 session.max_messages = min(session.max_messages, max(1, most))
             if isinstance(age := settings.get("rotation_period_ms"), int):
@@ -317,14 +388,28 @@ class Machine:
 
     def discard_outbound(self, room: RoomId) -> None:
         """The next message gets a new session: somebody who has the key of this one has gone."""
-        self._olm.outbound_group_sessions.pop(room, None)
+        if (session := self._olm.outbound_group_sessions.pop(room, None)) is not None:
+            self._holders.pop(session.id, None)
 
     def forget_room(self, room: RoomId) -> None:
         """Forget the keys of what was said in a room: each process loads all that are kept."""
-        self._olm.outbound_group_sessions.pop(room, None)
-        self._olm.inbound_group_store[room].clear()
-        with self._store.database.bind_ctx(self._store.models):
-            MegolmInboundSessions.delete().where(MegolmInboundSessions.room_id == room).execute()
+        self.discard_outbound(room)
+        self._keys.forget(room)
+
+    def without_key(self, session: OutboundGroupSession, devices: Iterable[OlmDevice]) -> Sequence[OlmDevice]:
+        """Those of the devices that do not have the key of a session for certain."""
+        holders = self._holders[session.id]
+        return [device for device in devices if (device.user_id, device.id) not in holders]
+
+    def have_key(self, session: OutboundGroupSession, devices: Iterable[OlmDevice]) -> None:
+        """These devices were sent the key of a session."""
+        self._holders[session.id].update((device.user_id, device.id) for device in devices)
+
+    def _lack_keys(self, user: UserId, curve25519: str) -> None:
+        """What was sent to a device may not have been readable: it gets the keys of rooms again."""
+        lost = {(user, device.id) for device in self._devices.of([user]) if device.curve25519 == curve25519}
+        for holders in self._holders.values():
+            holders.difference_update(lost)
 
     def room_key(self, room: RoomId, session: OutboundGroupSession) -> Content:
         """What a device needs to read what is said from now on."""
@@ -343,6 +428,10 @@ class Machine:
         if "m.relates_to" in content:
             encrypted["m.relates_to"] = content["m.relates_to"]
         return encrypted
+
+
+def _named(device: OlmDevice) -> tuple[UserId, str]:
+    return UserId(device.user_id), device.curve25519
 
 
 def _checked(room: RoomId, payload: Any) -> tuple[str, Content]:
