@@ -19,11 +19,11 @@ from bot.dispatch import Dispatcher, Running
 from bot.doorkeeper import Doorkeeper
 from bot.health import Health
 from bot.loader import Loaded
-from bot.matrix.events import Event, Invited, Item, Message, Reaction, StateChange, SyncBatch
+from bot.matrix.events import Event, Invited, Item, Message, Reaction, StateChange, SyncBatch, Unreadable
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Homeserver, Limits
 from bot.matrix.sync import follow
-from bot.matrix.translate import accepted_for_us, echoes, state_rows, translate
+from bot.matrix.translate import accepted_for_us, echoes, state_rows, translate, translate_late
 from bot.metrics import Metrics
 from bot.plugin import Host
 from bot.reconcile import Reconciler
@@ -175,6 +175,7 @@ class App:
         async with self._transactions.open() as transaction:
             inbox = Inbox(transaction.connection)
             events = await self._events_of(transaction.rooms, batch, first=first)
+            events += tuple([event async for event in self._late(inbox, batch)])
             for room in batch.left:
                 await transaction.rooms.forget(room)
             await transaction.rooms.put([row._asdict() for row in state_rows(batch)])
@@ -203,6 +204,13 @@ class App:
                 if self._is_news(event, known, came.get(event.room, frozenset()))
             ),
         )
+
+    async def _late(self, inbox: Inbox, batch: SyncBatch) -> AsyncIterator[Item]:
+        """What can be read only now is as old as it was when it came; what was no news then is none now."""
+        for event in translate_late(batch, self._account.me):
+            came = await inbox.event(Inbox.key_of(event))
+            if isinstance(came, Unreadable):
+                yield replace(event, stale=came.stale) if isinstance(event, Message | Reaction) else event
 
     async def _was_in(self, rooms: RoomStates, room: RoomId) -> bool:
         member = await rooms.content(room, "m.room.member", self._account.me)
@@ -281,7 +289,7 @@ def _prev(unsigned: object) -> object:
 
 
 def _dated(event: Item, server_time: datetime) -> Item:
-    if isinstance(event, Message | Reaction) and server_time - event.at > TOO_OLD:
+    if isinstance(event, Message | Reaction | Unreadable) and server_time - event.at > TOO_OLD:
         return replace(event, stale=True)
     return event
 

@@ -21,7 +21,7 @@ from bot.matrix.crypto.cross_signing import Account, Chain, as_others_see_it, ha
 from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
 from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.crypto.machine import Machine
-from bot.matrix.events import Content, RawEvent, RoomDelta, SyncBatch
+from bot.matrix.events import Content, RawEvent, SyncBatch
 from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, ask, endpoint, open_client, path
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.limits import Limit, Limiter
@@ -307,10 +307,7 @@ class NioHomeserver:
         joined = {
             room: replace(delta, timeline=self._opened(room, delta.timeline)) for room, delta in batch.joined.items()
         }
-        for room, event in late:
-            delta = joined.get(room, RoomDelta())
-            joined[room] = replace(delta, timeline=(*delta.timeline, event))
-        return replace(batch, joined=joined)
+        return replace(batch, joined=joined, late=tuple(late))
 
     def _opened(self, room: RoomId, events: Iterable[RawEvent]) -> tuple[RawEvent, ...]:
         """The events as they read; our own as they are."""

@@ -73,6 +73,9 @@ class StateChange(Event):
 class Unreadable(Event):
     """An `m.room.encrypted` that could not be decrypted."""
 
+    stale: bool = False
+    """As of a message: what it turns out to be when its key comes is so old then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Invited:
@@ -108,10 +111,14 @@ class RoomDelta:
 
 @dataclass(frozen=True, slots=True)
 class SyncBatch:
-    """One `/sync` answer. `server_time` is the answer's `Date` header, for ages that do not trust our own clock."""
+    """One `/sync` answer. `server_time` is the answer's `Date` header, for ages that do not trust our own clock.
+
+    `late` are events of earlier answers that could not be read until now.
+    """
 
     token: str
     joined: Mapping[RoomId, RoomDelta] = field(default_factory=dict)
     invited: Mapping[RoomId, tuple[RawEvent, ...]] = field(default_factory=dict)
     left: Mapping[RoomId, RoomDelta] = field(default_factory=dict)
     server_time: datetime | None = None
+    late: tuple[tuple[RoomId, RawEvent], ...] = ()

@@ -62,6 +62,11 @@ def translate(batch: SyncBatch, me: UserId) -> tuple[Item, ...]:
     return tuple(found)
 
 
+def translate_late(batch: SyncBatch, me: UserId) -> tuple[Item, ...]:
+    """What earlier events say that can be read only now."""
+    return tuple(event for room, raw in batch.late if (event := _event(room, raw, me)))
+
+
 def echoes(batch: SyncBatch, me: UserId) -> Iterator[tuple[str, EventId]]:
     """Our own events that came back, each with the transaction id under which this device sent it."""
     for delta in batch.joined.values():

@@ -90,6 +90,8 @@ class FakeServer:
         self.clock, self.name, self.version = clock, name, version
         self.rooms: dict[RoomId, FakeRoom] = {}
         self.stream: list[tuple[RoomId, dict[str, Any]]] = []
+        self.late: set[int] = set()
+        """Where in the stream an earlier event stands once more, readable now."""
         self.names: dict[str, str] = {}
         self.blocking: set[str] = set()
         """Who refuses every invite."""
@@ -277,6 +279,7 @@ class FakeServer:
         """An event that could not be read can be: it comes once more, as the account reads it then."""
         room = self.room(room_id)
         event = next(event for event in room.events if event["event_id"] == event_id)
+        self.late.add(len(self.stream))
         self.stream.append((room.id, {**event, "type": type_, "content": dict(content)}))
         self.news.set()
 
@@ -566,7 +569,10 @@ class FakeHomeserver:
                     invited[room.id] = tuple(room.state.values())
                 case "leave" | "ban" if position is not None and self._is_new(room, position):
                     left[room.id] = RoomDelta(timeline=(room.state["m.room.member", self._me],))
-        return SyncBatch(token, joined, invited, left, self.server.clock.now())
+        late = tuple(
+            self.server.stream[at] for at in sorted(self.server.late) if position is not None and at >= position
+        )
+        return SyncBatch(token, joined, invited, left, self.server.clock.now(), late)
 
     async def messages_before(self, room: RoomId, token: str, until: str) -> Sequence[RawEvent]:
         """Nothing: this server leaves no gaps."""
@@ -625,7 +631,8 @@ class FakeHomeserver:
     def _delta(self, room: FakeRoom, position: int | None) -> RoomDelta | None:
         if position is None:
             return RoomDelta(state=tuple(room.state.values()))
-        news = [event for where, event in self.server.stream[position:] if where == room.id]
+        stream = enumerate(self.server.stream[position:], position)
+        news = [event for at, (where, event) in stream if where == room.id and at not in self.server.late]
         if not news:
             return None
         if self._joined_before(room, news):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bot.testing.harness import Room, Talk, conversation
+from bot.testing.clock import FakeClock
+from bot.testing.fake import FakeHomeserver, FakeServer
+from bot.testing.harness import Room, Talk, conversation, life
 from tests.conversation.breakout import CLASS, PLAN, a_class
 
 ENCRYPTION = "m.room.encryption"
@@ -98,6 +102,37 @@ async def test_a_command_whose_key_comes_late_is_carried_out_and_nobody_is_told(
         assert sum("2 breakout rooms are planned" in said for said in room.said) == 1
         await talk.passes(180)
         assert not any(HINT in said for said in room.said)
+
+
+@pytest.mark.parametrize(("down", "skipped"), [(timedelta(minutes=10), True), (timedelta(minutes=4), False)])
+async def test_a_command_of_long_ago_is_skipped_though_its_key_comes_with_a_later_sync(
+    tmp_path: Path, down: timedelta, *, skipped: bool
+) -> None:
+    server = FakeServer(FakeClock())
+    homeserver = FakeHomeserver(server)
+    async with life(server, homeserver, tmp_path) as talk:
+        room = await a_private_class(talk)
+    event = secret(talk, room, "ann")
+    talk.clock.advance(down)
+    async with life(server, homeserver, tmp_path) as talk:
+        server.reveal(room.id, event, "m.room.message", {"msgtype": "m.text", "body": "!breakout setup 2"})
+        await talk.settled()
+        said = Room(talk, room.id).said
+        assert any("I was away and skipped" in text for text in said) is skipped
+        assert any("2 breakout rooms are planned" in text for text in said) is not skipped
+
+
+async def test_what_was_said_before_the_bot_came_stays_history_when_its_key_comes_later() -> None:
+    async with conversation() as talk:
+        ann = talk.user("ann")
+        room = ann.create_room("Class", moderators=[ann.id, talk.homeserver.me], initial=[(ENCRYPTION, "", MEGOLM)])
+        ann.invite(room, talk.homeserver.me)
+        event = ann.send(room, "m.room.encrypted", {**MEGOLM, "session_id": "s", "ciphertext": "x"})
+        await talk.settled()
+        assert talk.homeserver.me in talk.server.room(room).joined
+        talk.server.reveal(room, event, "m.room.message", {"msgtype": "m.text", "body": "!breakout setup 2"})
+        await talk.settled()
+        assert not any("planned" in said for said in Room(talk, room).said)
 
 
 async def relayed_file(talk: Talk, room: Room, words: str = "") -> str:

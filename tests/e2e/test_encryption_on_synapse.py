@@ -37,6 +37,7 @@ class Bot:
         batch = await self.account.sync(self.since, timeout_s)
         self.since = batch.token
         self.heard += [(room, event) for room, delta in batch.joined.items() for event in delta.timeline]
+        self.heard += batch.late
 
     async def hears(self, room: str, text: str) -> RawEvent:
         async with asyncio.timeout(15):

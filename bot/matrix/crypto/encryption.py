@@ -167,9 +167,9 @@ class Encryption:
             self._waiting.popitem(last=False)
         for event_id, (room, raw, _) in list(self._waiting.items()):
             if (room, str(mapping(raw.get("content")).get("session_id"))) in keys:
-                del self._waiting[event_id]
                 opened = self.opened(room, raw)
-                if opened is not raw:
+                if opened is not raw:  # else it may be a copy of the key that came
+                    del self._waiting[event_id]
                     yield room, opened
 
     def opened(self, room: RoomId, raw: RawEvent) -> RawEvent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -204,10 +204,10 @@ class MortalHomeserver(FakeHomeserver):
                 return batch
             case Blow.GAP:
                 cut = {room: self._limited(room, delta) for room, delta in batch.joined.items()}
-                return SyncBatch(batch.token, cut, batch.invited, batch.left, batch.server_time)
+                return replace(batch, joined=cut)
             case Blow.REPEATED:
                 again = await super().sync(former, 0)
-                return SyncBatch(batch.token, again.joined, again.invited, again.left, again.server_time)
+                return replace(again, token=batch.token)
             case blow:
                 self.fate.struck.set()  # it is asked again after a while
                 raise Temporary(blow)
