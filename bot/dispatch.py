@@ -177,16 +177,16 @@ class Dispatcher:
         """Who waits for an answer is told once that there is none, unless the key comes late; few in each room."""
         for plugin in self._running.values():
             unit = transaction.unit_of(plugin.name)
-            group = f"unreadable:{event.room}"
             standing = await standing_of(plugin, unit, event.room, event.sender)
-            if standing is None or len(await unit.outbox.group(group)) >= MOST_HINTS:
+            hints = [hint.key for hint in await unit.outbox.group(_hints(event.room)) if hint.refused is None]
+            if standing is None or len(hints) >= MOST_HINTS or any(key.startswith(_hint(event)) for key in hints):
                 continue
             await unit.outbox.say(
-                _hint_key(event),
+                f"{_hint(event)}{event.event_id}",
                 event.room,
                 unreadable(),
                 reply_to=event.event_id,
-                group=group,
+                group=_hints(event.room),
                 not_before=transaction.now + HINT_AFTER,
             )
 
@@ -194,9 +194,9 @@ class Dispatcher:
         """The key has come: the hint is not needed, where it is not out yet."""
         for plugin in self._running.values():
             outbox = transaction.unit_of(plugin.name).outbox
-            hint = await outbox.sent(_hint_key(message))
-            if hint is not None and not hint.settled:
-                await outbox.withdraw(_hint_key(message))
+            for hint in await outbox.group(_hints(message.room)):
+                if hint.key.startswith(_hint(message)) and not hint.settled:
+                    await outbox.withdraw(hint.key)
 
     async def _message(self, transaction: Transaction, message: Message) -> Deed | None:
         await self._readable(transaction, message)
@@ -296,8 +296,13 @@ class Dispatcher:
             await transaction.unit_of(owner).outbox.withdraw(key)
 
 
-def _hint_key(event: Event) -> str:
-    return f"unreadable:{event.room}:{event.sender}"
+def _hints(room: RoomId) -> str:
+    return f"unreadable:{room}"
+
+
+def _hint(event: Event) -> str:
+    """How the key of every hint to this sender begins; no id has a space in it."""
+    return f"unreadable:{event.room} {event.sender} "
 
 
 async def standing_of(plugin: Running, unit: Unit, room: RoomId, user: UserId) -> Standing | None:

@@ -104,6 +104,20 @@ async def test_a_command_whose_key_comes_late_is_carried_out_and_nobody_is_told(
         assert not any(HINT in said for said in room.said)
 
 
+async def test_who_is_read_late_uses_up_nobodys_hint() -> None:
+    async with conversation() as talk:
+        room = await a_private_class(talk)
+        for who in CLASS[:3]:
+            event = secret(talk, room, who)
+            await talk.settled()
+            talk.server.reveal(room.id, event, "m.room.message", {"msgtype": "m.text", "body": "hello"})
+            await talk.settled()
+        for who in (CLASS[0], "ann"):  # of whom one was read late before
+            secret(talk, room, who)
+        await talk.passes(180)
+        assert sum(HINT in said for said in room.said) == 2
+
+
 @pytest.mark.parametrize(("down", "skipped"), [(timedelta(minutes=10), True), (timedelta(minutes=4), False)])
 async def test_a_command_of_long_ago_is_skipped_though_its_key_comes_with_a_later_sync(
     tmp_path: Path, down: timedelta, *, skipped: bool
