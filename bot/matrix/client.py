@@ -272,10 +272,14 @@ class NioHomeserver:
         self, room: RoomId, type_: str, content: Content, key: str, *, urgency: Urgency = Urgency.MESSAGE
     ) -> EventId:
         """Send an event; a repeat with the same key from the same device is the first one."""
-        if self._encryption and type_ not in _NEVER_ENCRYPTED:
-            type_, content = await self._encryption.sealed(room, type_, content)
-        where = path("rooms", room, "send", type_, key)
-        return EventId((await self._act("PUT", where, content, room=room, urgency=urgency)).text("event_id"))
+        encryption = None if type_ in _NEVER_ENCRYPTED else self._encryption
+        if encryption:
+            await encryption.prepare(room)  # mostly all that takes long, while others have the turn
+        async with self._turn(room, urgency):
+            if encryption:  # not earlier: while a turn is waited for, people come and go
+                type_, content = await encryption.sealed(room, type_, content)
+            answer = await self._noted("PUT", path("rooms", room, "send", type_, key), content)
+        return EventId(answer.text("event_id"))
 
     async def redact(self, room: RoomId, event: EventId, key: str, *, urgency: Urgency = Urgency.MESSAGE) -> None:
         """Remove the content of an event."""
@@ -387,17 +391,35 @@ class NioHomeserver:
         timeout_s: float = USUAL_TIMEOUT,
     ) -> Answer:
         """A request that waits for its turn; refused for haste, it is the caller's to make again."""
+        async with self._turn(room, urgency):
+            return await self._noted(method, where, body, query, limit=limit, timeout_s=timeout_s)
+
+    @asynccontextmanager
+    async def _turn(self, room: RoomId | None, urgency: Urgency) -> AsyncIterator[None]:
         asked = time.monotonic()
         async with self._limiter.turn(room, urgency):
-            began = time.monotonic()
-            self._metrics.turn_seconds.labels(urgency.name.lower()).observe(began - asked)
-            try:
-                answer = await self._ask(method, where, body, query, timeout_s=timeout_s)
-            except RateLimited as refused:
-                self._limiter.throttled(refused.retry_after or timedelta(), limit)
-                raise
-            self._limiter.note(time.monotonic() - began, limit)
-            return answer
+            self._metrics.turn_seconds.labels(urgency.name.lower()).observe(time.monotonic() - asked)
+            yield
+
+    async def _noted(
+        self,
+        method: str,
+        where: str,
+        body: Content,
+        query: Params | None = None,
+        *,
+        limit: Limit = Limit.MESSAGES,
+        timeout_s: float = USUAL_TIMEOUT,
+    ) -> Answer:
+        """A request whose turn it is; the limiter learns from its answer."""
+        began = time.monotonic()
+        try:
+            answer = await self._ask(method, where, body, query, timeout_s=timeout_s)
+        except RateLimited as refused:
+            self._limiter.throttled(refused.retry_after or timedelta(), limit)
+            raise
+        self._limiter.note(time.monotonic() - began, limit)
+        return answer
 
     async def _room_version(self) -> str:
         """The server's default where it is one whose rules we know, else the newest such that it has."""

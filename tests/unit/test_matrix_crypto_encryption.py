@@ -11,17 +11,21 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from nio.client.async_client import AsyncClient
 
-from bot.errors import Permanent, Temporary
+from bot.errors import Permanent, RateLimited, Temporary
+from bot.matrix.client import NioHomeserver
 from bot.matrix.crypto.encryption import KEY_MAY_TAKE, UNREACHABLE_FOR, Encryption
 from bot.matrix.crypto.machine import MEGOLM, OLM, Machine, NoKeyError
 from bot.matrix.events import RawEvent
 from bot.matrix.http import Answer
 from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ports import Urgency
 from bot.testing.clock import FakeClock
 
 ROOM = RoomId("!room:here")
 BOT, ANN, BOB, FAR = UserId("@bot:here"), UserId("@ann:here"), UserId("@bob:here"), UserId("@far:away")
+CLEO = UserId("@cleo:here")
 TEXT = {"msgtype": "m.text", "body": "hello"}
 
 
@@ -49,6 +53,8 @@ class Server:
         self.members: dict[str, list[str]] = defaultdict(list)
         self.settings: dict[str, Mapping[str, Any]] = {}
         self.unreachable: set[str] = set()
+        self.sent: list[tuple[RawEvent, str]] = []
+        """Events, each with its transaction id."""
         self.asked: Counter[str] = Counter()
         self.failing: dict[str, BaseException] = {}
         self.meanwhile: dict[str, Callable[[], Awaitable[object]]] = {}
@@ -100,6 +106,10 @@ class Server:
                 self.inbox[user, device].append({"type": parts[1], "sender": BOT, "content": content})
         return {}
 
+    def _send(self, parts: Sequence[str], body: Any) -> Any:
+        self.sent.append(({"type": parts[3], "sender": BOT, "event_id": "$1", "content": body}, parts[4]))
+        return {"event_id": "$1"}
+
     def _upload(self, _parts: Sequence[str], body: Any) -> Any:
         self.devices[BOT]["BOT"] = body.get("device_keys")
         return {"one_time_key_counts": {"signed_curve25519": 50}}
@@ -107,6 +117,17 @@ class Server:
 
 def _member(user: str, membership: str = "join") -> dict[str, Any]:
     return {"type": "m.room.member", "state_key": user, "event_id": f"${user}", "content": {"membership": membership}}
+
+
+class Account(NioHomeserver):
+    """The bot's account on it; the HTTP between them left out."""
+
+    def __init__(self, server: Server, clock: FakeClock, machine: Machine) -> None:
+        self._server = server
+        super().__init__(AsyncClient("http://127.0.0.1"), BOT, clock, machine)
+
+    async def _ask(self, method: str, where: str, body: Any = None, query: Any = None, **more: Any) -> Answer:
+        return await self._server.ask(method, where, body, query, **more)
 
 
 class World:
@@ -390,6 +411,90 @@ async def test_who_goes_after_a_key_was_sent_to_them_without_answer_cannot_read_
     world.encryption.members_change(ROOM)
     with pytest.raises(NoKeyError):
         bob.hears(world.server, await world.says())
+
+
+# --- in turn
+
+FIVE = timedelta(seconds=5)
+
+
+async def until(happened: Callable[[], object]) -> None:
+    while not happened():  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+
+
+async def test_who_goes_and_who_comes_while_a_message_waits_for_its_turn_counts(world: World) -> None:
+    ann, bob = world.person(ANN), world.person(BOB)
+    account = Account(world.server, world.clock, world.machine)
+    account._limiter.throttled(FIVE)
+    sending = asyncio.create_task(account.send(ROOM, "m.room.message", TEXT, "k", urgency=Urgency.ANSWER))
+    await until(lambda: world.clock.next_moment and world.server.asked["sendToDevice"])  # only the turn is missing
+    world.server.members[ROOM].remove(BOB)
+    assert account._encryption
+    account._encryption.members_change(ROOM)
+    cleo = world.person(CLEO)
+    world.clock.advance(FIVE)
+    await sending
+    ((raw, _),) = world.server.sent
+    assert ann.hears(world.server, raw) == cleo.hears(world.server, raw) == "hello"
+    with pytest.raises(NoKeyError):
+        bob.hears(world.server, raw)
+
+
+async def test_a_message_that_is_tried_again_has_the_transaction_id_of_the_first(world: World) -> None:
+    ann = world.person(ANN)
+    account = Account(world.server, world.clock, world.machine)
+    for failure in (Temporary("the test says so"), RateLimited(FIVE)):
+        world.server.failing["send"] = failure
+        with pytest.raises(type(failure)):
+            await account.send(ROOM, "m.room.message", TEXT, "k", urgency=Urgency.ANSWER)
+    again = asyncio.create_task(account.send(ROOM, "m.room.message", TEXT, "k", urgency=Urgency.ANSWER))
+    await until(lambda: world.clock.next_moment)
+    world.clock.advance(FIVE)
+    await again
+    ((raw, key),) = world.server.sent
+    assert (raw["type"], key) == ("m.room.encrypted", "k")
+    assert ann.hears(world.server, raw) == "hello"
+
+
+async def test_a_turn_is_not_kept_where_the_keys_cannot_be_shared(world: World) -> None:
+    ann = world.person(ANN)
+    account = Account(world.server, world.clock, world.machine)
+    await account.send(ROOM, "m.room.message", TEXT, "first")
+    for kind in ("members", "claim"):
+        cleo = world.person(UserId(f"@{kind}:here"))
+        assert account._encryption
+        account._encryption.members_change(ROOM)
+        world.server.failing[kind] = Temporary("the test says so")
+        with pytest.raises(Temporary):
+            await account.send(ROOM, "m.room.message", TEXT, kind)
+        await account.send(ROOM, "m.room.message", TEXT, kind)
+        raw = world.server.sent[-1][0]
+        assert ann.hears(world.server, raw) == cleo.hears(world.server, raw) == "hello"
+
+
+async def test_messages_of_one_room_go_one_by_one_and_slow_keys_hold_up_no_other_room(world: World) -> None:
+    ann, other = world.person(ANN), RoomId("!open:here")
+    account = Account(world.server, world.clock, world.machine)
+    gate, at_once = asyncio.Event(), Counter[str]()
+
+    async def slow() -> None:
+        at_once["now"] += 1
+        at_once["most"] = max(at_once["now"], at_once["most"])
+        await asyncio.sleep(0)
+        at_once["now"] -= 1
+        world.server.meanwhile["send"] = slow
+
+    world.server.meanwhile |= {"query": gate.wait, "send": slow}
+    sending = [asyncio.create_task(account.send(ROOM, "m.room.message", TEXT, f"{n}")) for n in range(20)]
+    await until(lambda: world.server.asked["query"])
+    await account.send(other, "m.room.message", TEXT, "open")
+    assert [raw["type"] for raw, _ in world.server.sent] == ["m.room.message"]
+    gate.set()
+    await asyncio.gather(*sending)
+    assert at_once["most"] == 1
+    assert {ann.hears(world.server, raw) for raw, _ in world.server.sent[1:]} == {"hello"}
+    assert len({raw["content"]["ciphertext"] for raw, _ in world.server.sent[1:]}) == 20
 
 
 # --- what comes in

@@ -196,14 +196,25 @@ class Encryption:
 
     async def sealed(self, room: RoomId, type_: str, content: Content) -> tuple[str, Content]:
         """Type and content as the room wants them: encrypted where it is, the keys shared with all who may read."""
-        known = await self._room(room)
+        known = await self._writable(room)
         if known is None:
             return type_, content
-        if known.settings.get("algorithm", MEGOLM) != MEGOLM:
-            raise Permanent(400, "M_UNSUPPORTED", "the room is encrypted in a way that is not known here")
         async with known.turn:
             await self._share(room, known)
             return "m.room.encrypted", self._machine.encrypt(room, type_, content)
+
+    async def prepare(self, room: RoomId) -> None:
+        """Share the keys with all who may read now: `sealed` then has only to look who has come or gone since."""
+        known = await self._writable(room)
+        if known is not None:
+            async with known.turn:
+                await self._share(room, known)
+
+    async def _writable(self, room: RoomId) -> _Room | None:
+        known = await self._room(room)
+        if known is not None and known.settings.get("algorithm", MEGOLM) != MEGOLM:
+            raise Permanent(400, "M_UNSUPPORTED", "the room is encrypted in a way that is not known here")
+        return known
 
     async def _room(self, room: RoomId) -> _Room | None:
         if room not in self._rooms:
