@@ -12,6 +12,7 @@ from bot.message.doc import Doc, Relayed
 from bot.plugin import Unit
 from plugins.breakout import views
 from plugins.breakout.domain import notices as n
+from plugins.breakout.domain.changes.seats import INSIDE
 from plugins.breakout.domain.estimate import invites_left, seconds_to_start
 from plugins.breakout.domain.model import Errand, Phase, Session
 from plugins.breakout.keys import Control
@@ -295,7 +296,7 @@ async def give_receipt(unit: Unit, scene: Scene, errand: Errand) -> bool:
     absent = [
         (seat.user, seat.room)
         for seat in scene.plan.seats.values()
-        if seat.room in numbers.values() and seat.presence != "joined"
+        if seat.room in numbers.values() and seat.presence not in INSIDE
     ]
     here = await is_encrypted(unit.rooms, RoomId(errand.asked_in))
     unlike = [number for room, number in numbers.items() if await is_encrypted(unit.rooms, room) is not here]

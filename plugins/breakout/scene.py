@@ -93,9 +93,9 @@ class Scene:
         is_local = server_of(UserId(user)) == server_of(self.hall.bot)
         return self.brings_in and is_local and not (seat and seat.must_tap)
 
-    def inside(self, number: int) -> int:
-        """How many of a room's people are in it."""
-        return sum(seat.presence is Presence.JOINED for seat in self.plan.people_of(number))
+    def count(self, number: int, presence: Presence) -> int:
+        """How many of a room's people are in it (*joined*), back in the main room (*in main*), and so on."""
+        return sum(seat.presence is presence for seat in self.plan.people_of(number))
 
 
 async def scene_of(

@@ -318,7 +318,7 @@ async def test_the_main_room_is_told_of_the_end_though_the_rooms_are_deleted_bef
         await room.says("@ann", "!breakout delete")
         await room.says("@ann", "!breakout delete confirm")
         await talk.passes(120)
-        assert sum("everybody is back here" in said and "closing;" in said for said in room.said) == 1
+        assert sum("everybody is back here" in said and "closed;" in said for said in room.said) == 1
 
 
 async def test_time_has_its_say_while_a_long_start_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ async def test_a_session_survives_a_kill_at_any_call(tmp_path: Path, calls: int,
         for seconds in (1, 2, 4, 8):
             await talk.passes(seconds)
         main = Room(talk, main.id)
-        for part in ("rooms are planned: Red and Green", "are closing now", "closing; everybody is back here"):
+        for part in ("rooms are planned: Red and Green", "are closing now", "closed; everybody is back here"):
             assert sum(part in said for said in main.said) == 1
         check_nothing_twice(talk)
         assert not any(room.joined | room.invited for room in talk.rooms_named(" · Class"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from bot.testing.harness import Room, Talk, conversation
-from tests.conversation.breakout import a_class, at_the_desk, started, under_way
+from tests.conversation.breakout import a_class, at_the_desk, planned, started, under_way
 
 
 async def choosing(talk: Talk, setup: str = "!breakout setup Red, Green choose") -> Room:
@@ -117,6 +118,21 @@ async def test_me_says_my_room_and_its_people_in_a_thread() -> None:
         assert "Cleo" in answer
         assert "20 minutes" in answer
         assert room.message("You are in Red")["content"]["m.relates_to"]["rel_type"] == "m.thread"
+
+
+async def test_me_says_what_is_so_before_and_after_the_round() -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        assert "Your room is Red" in await room.says("@bob", "!breakout me")
+        await room.says("@ann", "!breakout end now")
+        answer = await room.says("@bob", "!breakout me")
+        assert answer.startswith("The round has ended; you were in Red with Cleo.")
+        assert room.id in unquote(answer)
+        assert talk.room_named("Red ·").id not in unquote(answer)
+    async with conversation() as talk:
+        room = await planned(talk)
+        answer = await room.says("@bob", "!breakout me")
+        assert answer.startswith("You will be in Red with Cleo, once the breakout rooms are open.")
 
 
 async def test_a_refusal_to_a_participant_stands_in_a_thread_too() -> None:

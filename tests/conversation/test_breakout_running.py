@@ -300,6 +300,19 @@ async def test_those_who_are_not_in_yet_are_mentioned_once() -> None:
         assert [sorted(users) for users in pinged if users] == [["@cleo:test", "@dan:test", "@eve:test"]]
 
 
+async def test_the_end_is_said_in_the_same_words_everywhere() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk, "!breakout start 10m")
+        await talk.passes(timedelta(minutes=9, seconds=10))
+        assert any(said.startswith("Breakout rooms close at 14:10 UTC.") for said in room.said)
+        assert any("This room closes in 1 minute, at 14:10 UTC." in said for said in talk.room_named("Red ·").said)
+        await talk.passes(60)
+        assert "Breakout rooms are closed; everybody is back here.\n\nThe time is up." in room.said
+        assert any(said.startswith("Breakout rooms are closed. Who was where:") for said in room.said)
+        assert any(said.startswith("This room is closed.") for said in talk.room_named("Red ·").said)
+        assert not any("closing" in said for said in room.said)
+
+
 async def test_deleting_a_running_session_says_in_the_main_room_that_it_is_over() -> None:
     async with conversation() as talk:
         room = await under_way(talk)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.testing.harness import conversation
-from tests.conversation.breakout import a_class, at_the_desk, under_way
+from tests.conversation.breakout import CLASS, a_class, at_the_desk, under_way
 
 
 async def test_the_bot_greets_with_the_first_command() -> None:
@@ -19,7 +19,7 @@ async def test_setup_says_what_is_planned_for_whom() -> None:
         room = await a_class(talk)
         answer = await room.says("@ann", "!breakout setup 2")
         assert "2 breakout rooms are planned: Room 1 and Room 2" in answer
-        assert "5 people in the main room. Take part: 4." in answer
+        assert "5 people are in the main room, and 4 of them take part. None of them seems to be here." in answer
         assert "!breakout start 20m" in answer
 
 
@@ -194,7 +194,7 @@ async def test_the_check_in_seats_only_those_who_are_here() -> None:
         await room.taps("@dan", "✋", on="✋")
         await room.untaps("@dan", "✋")
         answer = await room.says("@ann", "!breakout setup 2 here")
-        assert "Have a seat: 2." in answer
+        assert "2 of 4 seem to be here. 2 of 4 have a seat." in answer
 
 
 async def test_the_bare_command_names_the_one_next_step() -> None:
@@ -324,3 +324,33 @@ async def test_moderators_are_never_met_with_silence() -> None:
         room = await a_class(talk)
         for _ in range(3):
             assert "!breakout setup 4" in await room.says("@ann", "!breakout start")
+
+
+@pytest.mark.parametrize(
+    ("people", "here", "said"),
+    [
+        ((), 0, "1 person is in the main room, and nobody takes part."),
+        (("bob",), 0, "2 people are in the main room, and 1 of them takes part. They do not seem to be here."),
+        (("bob",), 1, "2 people are in the main room, and 1 of them takes part. They seem to be here."),
+        (CLASS, 0, "5 people are in the main room, and 4 of them take part. None of them seems to be here."),
+        (CLASS, 1, "1 of 4 seems to be here."),
+        (CLASS, 3, "3 of 4 seem to be here."),
+        (CLASS, 4, "All 4 seem to be here."),
+    ],
+)
+async def test_the_numbers_of_a_setup_read_as_sentences(people: tuple[str, ...], here: int, said: str) -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"], people=people)
+        for person in people[:here]:
+            await room.says(person, "Hello")
+        answer = await room.says("@ann", "!breakout setup 1")
+        assert said in answer
+        assert ("All 4 have a seat." in answer) is (people == CLASS)
+
+
+async def test_with_everyone_the_moderators_take_part() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        assert "5 people are in the main room, and all take part." in await room.says(
+            "@ann", "!breakout setup 2 everyone"
+        )

@@ -291,6 +291,8 @@ async def test_the_room_commands_answer_in_the_room() -> None:
         assert "Class 7b" in await red.says("@bob", "!back")
         await talk.passes(10)
         assert "Bob (in the main room)" in await room.says("@ann", "!breakout status red")
+        assert "1 of 2 here, 1 in the main room" in await room.says("@ann", "!breakout status")
+        assert "Bob" not in await room.says("@ann", "!breakout broadcast Hello")
         await red.says("@bob", "I am here again")
         assert "Bob (in the main room)" not in await room.says("@ann", "!breakout status red")
         commands = await red.says("@bob", "!commands")

@@ -251,7 +251,10 @@ def _may_stay(session: Session, room: Room, main: MainRoom, *, is_open: bool) ->
     seated = (
         seat.user
         for seat in session.seats.values()
-        if (seat.room == room.number or (seat.moved_from == room.number and seat.presence is not Presence.JOINED))
+        if (
+            seat.room == room.number
+            or (seat.moved_from == room.number and seat.presence not in (Presence.JOINED, Presence.IN_MAIN))
+        )
         and seat.user not in session.passed
     )
     outsiders = (user for user, number in session.outsiders if number == room.number)

@@ -186,7 +186,7 @@ class RoomClosed(Notice):
 
 @dataclass(frozen=True, slots=True)
 class MainEnded(Notice):
-    """In the main room: the rooms are closing, everybody is back here."""
+    """In the main room: the rooms are closed, everybody is back here."""
 
     KIND: ClassVar[str] = "ended"
     round: int

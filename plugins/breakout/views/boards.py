@@ -72,9 +72,9 @@ def _head(scene: Scene) -> Para:
         case Phase.RUNNING:
             return say("**Breakout rooms are open.**")
         case Phase.CLOSING if session.ends_at:
-            return say("**Breakout rooms are closing** at {end}.", end=scene.clock(session.ends_at))
+            return say("**Breakout rooms close** at {end}.", end=scene.clock(session.ends_at))
         case Phase.ENDED:
-            return say("**Breakout rooms are closed.** Everybody is back here.")
+            return say("**Breakout rooms are closed.** Who was where:")
         case _:
             return say("**There are no breakout rooms.**")
 
@@ -92,11 +92,18 @@ def _room_line(scene: Scene, room: Room) -> Para:
         body = say("nobody yet").parts
     tail: tuple[Inline, ...] = ()
     if running and seats:
-        tail = say(" · {here} of {all} here", here=scene.inside(room.number), all=len(seats)).parts
+        tail = _here(scene, room.number, len(seats))
     elif session.mode is Mode.CHOOSE and session.phase is Phase.SET_UP:
         most = rules.capacity(session, scene.hall.people)
         tail = say(" · {taken} of {all} seats taken", taken=len(seats), all=most).parts
     return Para((*head, *body, *tail))
+
+
+def _here(scene: Scene, number: int, seats: int) -> tuple[Inline, ...]:
+    here, away = scene.count(number, Presence.JOINED), scene.count(number, Presence.IN_MAIN)
+    if away:  # they have gone over for a while, and are still members of the room
+        return say(" · {here} of {all} here, {away} in the main room", here=here, all=seats, away=away).parts
+    return say(" · {here} of {all} here", here=here, all=seats).parts
 
 
 def _seat(scene: Scene, seat: Seat, *, running: bool) -> tuple[Inline, ...]:
@@ -179,13 +186,32 @@ def me(scene: Scene, user: str) -> Doc:
     if session is None or not session.open_rooms:
         return doc(say("There are no breakout rooms here now."))
     seat = session.seats.get(user)
+    if seat is None and session.phase is Phase.ENDED:
+        return doc(say("The round has ended."), say("Everybody is back in {main}.", main=scene.main_link()))
     if seat is None:
         if session.mode is Mode.CHOOSE:
             return doc(say("You have no room yet. Choose one with `{p} choose 2`.", p=scene.prefix))
         return doc(say("You have no seat in a breakout room."))
     others = [other.user for other in session.people_of(seat.room) if other.user != user]
     with_whom = say(" with {people}", people=people(scene, others)).parts if others else ()
-    where = say("You are in {room}{others}.", room=scene.room(seat.room), others=with_whom)
+    match session.phase:
+        case Phase.SET_UP:
+            return doc(
+                say(
+                    "You will be in {room}{others}, once the breakout rooms are open.",
+                    room=scene.room_name(seat.room),
+                    others=with_whom,
+                )
+            )
+        case Phase.ENDED | Phase.DELETED:
+            was = say(
+                "The round has ended; you were in {room}{others}.", room=scene.room_name(seat.room), others=with_whom
+            )
+            return doc(was, say("Everybody is back in {main}.", main=scene.main_link()))
+    if seat.presence in (Presence.JOINED, Presence.IN_MAIN):
+        where = say("You are in {room}{others}.", room=scene.room(seat.room), others=with_whom)
+    else:
+        where = say("Your room is {room}{others}.", room=scene.room(seat.room), others=with_whom)
     return doc(where, _time(scene), _what_now(scene, seat))
 
 

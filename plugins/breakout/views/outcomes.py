@@ -46,14 +46,50 @@ def set_up(scene: Scene, told: SetUp, seconds: float) -> Doc:
         names=names,
         mode=mode_name(session.mode),
     )
-    who = say(
-        "{members} in the main room. Take part: {participants}. Seem to be here: {here}. Have a seat: {seated}.",
-        members=counted_people(told.members),
-        participants=told.participants,
-        here=told.here,
-        seated=told.seated,
-    )
-    return doc(head, _replaced(told), who, _how_long(seconds), _after_setup(scene))
+    return doc(head, _replaced(told), _who(told), _how_long(seconds), _after_setup(scene))
+
+
+def _who(told: SetUp) -> Para:
+    """How many people there are, take part, seem to be here, and have a seat."""
+    members, count = told.members, told.participants
+    if not count:
+        return say_n(
+            "{count} person is in the main room, and nobody takes part.",
+            "{count} people are in the main room, and nobody takes part.",
+            members,
+        )
+    if count == members:
+        first = say_n(
+            "{count} person is in the main room, and takes part.",
+            "{count} people are in the main room, and all take part.",
+            members,
+        )
+    else:
+        first = say_n(
+            "{people} are in the main room, and {count} of them takes part.",
+            "{people} are in the main room, and {count} of them take part.",
+            count,
+            people=counted_people(members),
+        )
+    return Para((*first.parts, Text(" "), *_seem_here(told.here, count).parts, Text(" "), *_seats(told).parts))
+
+
+def _seem_here(here: int, count: int) -> Para:
+    if count == 1:
+        return say("They seem to be here.") if here else say("They do not seem to be here.")
+    if not here:
+        return say("None of them seems to be here.")
+    if here == count:
+        return say("All {count} seem to be here.", count=count)
+    return say_n("{count} of {all} seems to be here.", "{count} of {all} seem to be here.", here, all=count)
+
+
+def _seats(told: SetUp) -> Para:
+    if not told.seated:
+        return say("Nobody has a seat yet.")
+    if told.seated == told.participants:
+        return say_n("They have a seat.", "All {count} have a seat.", told.seated)
+    return say_n("{count} of {all} has a seat.", "{count} of {all} have a seat.", told.seated, all=told.participants)
 
 
 def _replaced(told: SetUp) -> tuple[Para, ...]:

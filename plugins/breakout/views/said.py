@@ -66,7 +66,7 @@ def said(notice: n.Notice, scene: Scene) -> Doc:
                 say("This room is closed. Go back to {main}; thank you for taking part.", main=scene.main_link())
             ).aloud(room=True)
         case n.MainEnded():
-            return doc(say("The rooms are closing; everybody is back here."), _why(notice.why))
+            return doc(say("Breakout rooms are closed; everybody is back here."), _why(notice.why))
         case n.PassedWhileDown():
             return doc(
                 say("I was away at {moment}, when this was due; it is done now.", moment=scene.clock(notice.moment))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from plugins.breakout.domain.change import Change
+from plugins.breakout.domain.changes.seats import INSIDE
 from plugins.breakout.domain.model import Help, Phase, Presence, Room, Session, Settings
 from plugins.breakout.domain.notices import (
     Broadcast,
@@ -191,7 +192,7 @@ def broadcast(session: Session | None, number: int | None, *, event: str) -> Cha
         (seat.user, room.number)
         for room in rooms
         for seat in session.people_of(room.number)
-        if seat.presence is not Presence.JOINED
+        if seat.presence not in INSIDE
     )
     notices = tuple(Broadcast(session.id, event, room.number) for room in made)
     return Change(session, Texted(made, unmade, absent), notices)
