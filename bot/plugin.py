@@ -273,6 +273,8 @@ class Command:
     """None: bound from the handler's signature (`Rest`, `str`, `int`)."""
     section: str = ""
     hidden: bool = False
+    leads: int = 0
+    """Its place among the few with which a long help begins; 0: it is not one of them."""
 
     @property
     def summary(self) -> str:
@@ -330,6 +332,7 @@ class Plugin(Generic[S]):
         parse: Parse | None = None,
         section: str = "",
         hidden: bool = False,
+        leads: int = 0,
     ) -> Callable[[Callable[..., Awaitable[Outcome]]], Callable[..., Awaitable[Outcome]]]:
         """Declare a command; its docstring is its help."""
 
@@ -346,6 +349,7 @@ class Plugin(Generic[S]):
                     parse=parse,
                     section=section,
                     hidden=hidden,
+                    leads=leads,
                 )
             )
             return handler

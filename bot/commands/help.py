@@ -11,9 +11,12 @@ from typing import Any
 from bot.commands.match import permitted
 from bot.commands.refusals import UnknownCommand
 from bot.commands.sentences import catalogue, example_of, path_of
-from bot.message.doc import Block, Bullets, Code, Doc, Para, Strong, Text, doc
+from bot.message.doc import Block, Bullets, Code, Doc, Inline, Para, Strong, Text, doc
 from bot.message.sentence import Say
 from bot.plugin import Command, Plugin, Role
+
+FEW = 10
+"""So many commands are listed with a line each, whoever reads them on a phone."""
 
 
 def overview(
@@ -25,15 +28,47 @@ def overview(
 ) -> Doc:
     """One line for each command that the asker may run here, by section, in the order of declaration.
 
-    Summaries are templates of `say`, so a plugin passes its own catalogue's.
+    Where that is too long for a phone, the leading commands come first, and a line for each section names the
+    others. Summaries are templates of `say`, so a plugin passes its own catalogue's.
     """
     shown = [command for command in commands if permitted(command, role, place) and not command.hidden]
+    leading = sorted((command for command in shown if command.leads), key=lambda command: command.leads)
+    if leading and len(shown) > FEW:
+        return _in_short(shown, leading, prefix, say)
     blocks: list[Block] = []
     for section, members in _sections(shown):
         if section:
-            blocks.append(Para(tuple(Strong(part.text) for part in say(section).parts if isinstance(part, Text))))
+            blocks.append(_title(section, say))
         blocks.append(Bullets(tuple(_entry(command, prefix, say) for command in members)))
     return doc(blocks)
+
+
+def _in_short(shown: Sequence[Command], leading: Sequence[Command], prefix: str, say: Say) -> Doc:
+    rest = [command for command in shown if not command.leads]
+    lines = [
+        Para((*_title(section, say).parts, Text(": "), *_names(members, prefix)))
+        for section, members in _sections(rest)
+    ]
+    about = next((command for command in shown if len(command.path) > 1 and command.path[-1] == "help"), None)
+    how = []
+    if about is not None:
+        typed = f"{path_of(about, prefix)} {leading[0].path[-1]}"
+        how = [catalogue.say("`{typed}` says all about one.", typed=typed)]
+    first = Bullets(tuple(_entry(command, prefix, say) for command in leading))
+    return doc(first, catalogue.say("More:"), Bullets(tuple(lines)), how)
+
+
+def _names(commands: Iterable[Command], prefix: str) -> list[Inline]:
+    """The commands as a list; those of several words by what follows the first, which all of them share."""
+    parts: list[Inline] = []
+    for command in commands:
+        name = " ".join(command.path[1:]) or path_of(command, prefix)
+        parts += [Text(", "), Code(name)]
+    return parts[1:]
+
+
+def _title(section: str, say: Say) -> Para:
+    return Para(tuple(Strong(part.text) for part in say(section).parts if isinstance(part, Text)))
 
 
 def one(command: Command, prefix: str = "!", say: Say = catalogue.say) -> Doc:

@@ -267,6 +267,7 @@ async def send_on(unit: Unit, scene: Scene, errand: Errand, found: Words | Copy)
     """Put somebody's message into the outbox for each room; False where nothing of the errand goes out at all."""
     assert errand.relays is not None  # noqa: S101 - asked only for errands that relay
     origin, group = (RoomId(errand.asked_in), EventId(errand.relays)), errand_group(errand)
+    said_more = await has_text(unit, errand)
     kept_back = []
     for number, room in errand_rooms(scene.plan, errand):
         if isinstance(found, Copy) and found.is_encrypted_file and not await is_encrypted(unit.rooms, room):
@@ -277,6 +278,9 @@ async def send_on(unit: Unit, scene: Scene, errand: Errand, found: Words | Copy)
             said = views.passed_on(scene, errand.by, found.by, found.text)
             await unit.outbox.say(key, room, said, group=group, wake=scene.hall.id, origin=origin)
         else:
+            if not said_more or found.by != errand.by:  # else the words before it have the moderator's name
+                line = views.shown_by(scene, errand.by, found.by, ping=not said_more)
+                await unit.outbox.say(f"{key}:by", room, line, group=group, wake=scene.hall.id, origin=origin)
             await unit.outbox.relay(
                 key, room, found.type, found.content, group=group, wake=scene.hall.id, origin=origin
             )

@@ -14,6 +14,11 @@ HEAD = """# Commands
 
 Case, curly quotes, long dashes, stray spaces and line breaks do not matter. `!bo` is short for `!breakout`.
 People go by mention, user id, localpart or display name; rooms by number, name, or the beginning of a word of it.
+A tap on a number, ✅, 🔁, 🙋 and so on does what the command beside it does.
+
+What cannot be done is answered by a sentence that says why and what works. People who are no moderators get such a
+sentence once a minute: a second one within the minute is left out, so that nobody can fill the room with them.
+A command that works is always answered, and moderators always get the sentence.
 
 """
 

@@ -28,6 +28,7 @@ class Words:
 class Copy:
     """An image, a file, a poll: sent again as it is, pinging nobody, standing in no thread."""
 
+    by: UserId
     type: str
     content: Mapping[str, Any]
 
@@ -49,17 +50,16 @@ def to_relay(event: RawEvent) -> Words | Copy | None:
 
     A redacted message is empty, one that cannot be decrypted too, and a state event is no message.
     """
-    type_, content = event.get("type"), _latest(event)
+    type_, content, sender = event.get("type"), _latest(event), UserId(str(event.get("sender")))
     if not content or "state_key" in event:
         return None
     if type_ in _SHOWN:
-        return _copy(str(type_), content)
+        return _copy(sender, str(type_), content)
     msgtype, body = content.get("msgtype"), content.get("body")
     if type_ != "m.room.message" or not (isinstance(msgtype, str) and isinstance(body, str)):
         return None
     if msgtype not in _WORDS:
-        return _copy(type_, content)
-    sender = UserId(str(event.get("sender")))
+        return _copy(sender, type_, content)
     text = _words(sender, msgtype, body, content)
     return Words(sender, text) if text.plain.strip() else None
 
@@ -73,9 +73,9 @@ def _latest(event: RawEvent) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _copy(type_: str, content: Mapping[str, Any]) -> Copy:
+def _copy(sender: UserId, type_: str, content: Mapping[str, Any]) -> Copy:
     kept = {key: value for key, value in content.items() if key != "m.relates_to"}
-    return Copy(type_, {**kept, "m.mentions": {}})
+    return Copy(sender, type_, {**kept, "m.mentions": {}})
 
 
 def _words(sender: UserId, msgtype: str, body: str, content: Mapping[str, Any]) -> Relayed:

@@ -356,11 +356,14 @@ async def test_after_the_end_what_needs_open_rooms_says_how_to_open_them(typed: 
 async def test_the_time_left_on_the_board_stays_true() -> None:
     async with conversation() as talk:
         room = await under_way(talk, "!breakout start 20m")
-        await talk.passes(10)
-        assert any("about 20 minutes left" in said for said in room.said)
-        await talk.passes(timedelta(minutes=15, seconds=30))
+        await talk.passes(5)
+        assert any("(20 minutes left)" in said for said in room.said)
+        await talk.passes(60)
+        await room.says("@ann", "!breakout status")
+        assert "(about 20 minutes left)" in room.said[-1]
+        await talk.passes(timedelta(minutes=14, seconds=30))
         assert any("about 5 minutes left" in said for said in room.said)
-        assert not any("about 20 minutes left" in said for said in room.said)
+        assert "20 minutes left" not in room.said[-1]
 
 
 async def test_the_welcome_of_a_later_round_is_there_for_those_who_are_invited_again() -> None:

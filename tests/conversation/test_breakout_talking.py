@@ -68,6 +68,9 @@ async def test_a_reply_relays_the_message_that_it_answers() -> None:
             assert said["msgtype"] == "m.image"
             assert said["m.mentions"] == {}
             assert "m.relates_to" not in said
+            line = talk.room_named(color).raw.messages[-2]["content"]
+            assert line["body"] == "Ann shows you this:"
+            assert line["m.mentions"] == {"room": True}
 
 
 async def relay(talk: Talk, room: Room, event: str, words: str = "") -> str:
@@ -100,6 +103,21 @@ async def test_words_and_the_message_that_they_answer_both_go_out() -> None:
         for color in ("Red", "Green"):
             assert "Look at this" in talk.room_named(color).said[-2]
             assert newest(talk.room_named(color))["url"] == "mxc://test/abc"
+
+
+async def test_a_picture_of_somebody_else_carries_both_names() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red = talk.room_named("Red")
+        original = talk.user("bob").say(room.id, "chart.png", msgtype="m.image", url="mxc://test/abc")
+        receipt = await relay(talk, room, original)
+        assert red.said[-2:] == ["Bob sent this, passed on by Ann:", "chart.png"]
+        assert receipt.count("Red") == 1
+        await relay(talk, room, original, "Look at this")
+        assert red.said[-3:] == ["Ann: Look at this", "Bob sent this, passed on by Ann:", "chart.png"]
+        talk.user("bob").redact(room.id, original)
+        await talk.settled()
+        assert not any("Bob sent this" in said for said in red.said)
 
 
 async def test_an_answer_to_the_bot_does_not_relay_the_bot() -> None:

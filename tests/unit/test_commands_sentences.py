@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -117,6 +118,25 @@ def test_help_lists_what_the_asker_may_run_here() -> None:
     assert "start" not in body(overview(ALL, Role.ANYONE, "main"))
     assert "start" not in body(overview(ALL, Role.MODERATOR, "small"))
     assert "secret" not in body(overview(ALL, Role.MODERATOR, "main"))
+
+
+def test_long_help_begins_with_the_main_commands_and_names_the_others_by_section() -> None:
+    many = [
+        *(Command(("rooms", f"do{number}"), starts, role=Role.MODERATOR, section="Deeds") for number in range(12)),
+        replace(START, path=("rooms", "stop"), examples=("rooms stop",), leads=2),
+        replace(START, leads=1),
+        replace(HELP, section="Calls"),
+        Command(("rooms", "help"), asks, section="Calls"),
+    ]
+    assert body(overview(many, Role.MODERATOR, "main")).split("\n\n") == [
+        (
+            "- !rooms start 20m — Start the rooms, with a limit such as 20m.\n"
+            "- !rooms stop — Start the rooms, with a limit such as 20m."
+        ),
+        "More:",
+        "- Deeds: do0, do1, do2, do3, do4, do5, do6, do7, do8, do9, do10, do11\n- Calls: !help, help",
+        "!rooms help start says all about one.",
+    ]
 
 
 def test_help_for_one_command_shows_its_examples() -> None:

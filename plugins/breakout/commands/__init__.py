@@ -3,8 +3,8 @@
 # isort: off
 from plugins.breakout.commands import (  # noqa: F401 - importing them declares them, in the order of the help
     setting_up,
-    seating,
     running,
+    seating,
     talking,
     helping,
     participants,

@@ -48,6 +48,7 @@ def _confirmed(call: Call[Plug], what: Confirm) -> Change[Any]:
     examples=("breakout start 20m", "breakout start"),
     parse=knowing(parsers.start),
     section=SECTION,
+    leads=2,
 )
 async def start(call: Call[Plug], asked: parsers.Start | parsers.Confirmed) -> None:
     """Makes the rooms and invites everybody; with a time limit, it ends by itself."""
@@ -110,6 +111,7 @@ async def extend(call: Call[Plug], length: timedelta) -> Doc:
     examples=("breakout end", "breakout end 2m", "breakout end now", "breakout end cancel"),
     parse=knowing(parsers.end),
     section=SECTION,
+    leads=3,
 )
 async def end(call: Call[Plug], asked: parsers.End | parsers.Cancelled) -> Doc:
     """Brings everybody back after a short notice; `now` does so at once, `cancel` takes it back."""

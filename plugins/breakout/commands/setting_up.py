@@ -11,9 +11,8 @@ from bot.plugin import Call, Outcome, Role, Tick
 from plugins.breakout import layouts, parsers, views
 from plugins.breakout.announce import ask_who_is_here, show_fresh_board
 from plugins.breakout.commands.places import ANYWHERE, it, knowing
-from plugins.breakout.commands.seating import assign, unassign
 from plugins.breakout.declaration import plugin
-from plugins.breakout.domain.changes import rooms, setup
+from plugins.breakout.domain.changes import rooms, seats, setup
 from plugins.breakout.domain.changes.setup import Layout
 from plugins.breakout.domain.estimate import BEFORE_START, seconds_to_start
 from plugins.breakout.domain.refusals import NoSession
@@ -44,6 +43,7 @@ def new_id() -> str:
     ),
     parse=knowing(layouts.layout),
     section=SECTION,
+    leads=1,
 )
 async def set_up(call: Call[Plug], layout: Layout) -> Doc:
     """Plans the rooms and deals the seats; nobody is invited before `start`.
@@ -101,9 +101,10 @@ async def check_in(call: Call[Plug], _: None) -> Tick:
 )
 async def add(call: Call[Plug], asked: parsers.AddRooms | parsers.Assign) -> Outcome:
     """Adds a room, also while the session runs."""
-    if isinstance(asked, parsers.Assign):
-        return await assign(call, asked)
     about = it(call)
+    if isinstance(asked, parsers.Assign):
+        seated = seats.assign(about.session, asked.seats, people=about.hall.people)
+        return views.assigned(await about.settle(seated), seated.told)
     change = rooms.add_rooms(about.session, asked.names, settings=call.state.settings)
     return views.rooms_added(await about.settle(change), change.told)
 
@@ -119,9 +120,10 @@ async def add(call: Call[Plug], asked: parsers.AddRooms | parsers.Assign) -> Out
 )
 async def remove(call: Call[Plug], asked: parsers.RemoveRoom | parsers.Unassign) -> Outcome:
     """Removes a room; its people lose their seats and are told."""
-    if isinstance(asked, parsers.Unassign):
-        return await unassign(call, asked)
     about = it(call)
+    if isinstance(asked, parsers.Unassign):
+        free = seats.unassign(about.session, asked.users)
+        return views.unassigned(await about.settle(free), free.told)
     change = rooms.remove_room(about.session, asked.number, now=call.unit.now)
     return views.room_removed(await about.settle(change), change.told)
 
@@ -167,6 +169,7 @@ async def task(call: Call[Plug], asked: parsers.RoomText) -> Doc:
     examples=("breakout status", "breakout status 2"),
     parse=knowing(parsers.room_or_nothing("status")),
     section=SECTION,
+    leads=5,
 )
 async def status(call: Call[Plug], number: int | None) -> Doc | None:
     """Shows who is where on a fresh board; with a room, its people."""

@@ -28,6 +28,7 @@ SECTION = "Talk"
     examples=("breakout broadcast Ten more minutes",),
     parse=knowing(parsers.text),
     section=SECTION,
+    leads=4,
 )
 async def broadcast(call: Call[Plug], text: Relayed) -> None:
     """Says a text in every breakout room; in reply to a message (an image, a poll), it relays that one."""

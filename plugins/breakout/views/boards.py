@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from bot.message.doc import Bullets, Doc, Inline, Name, Para, Text, doc
 from bot.plugin import Role
@@ -13,6 +14,9 @@ from plugins.breakout.domain.moments import rough_left
 from plugins.breakout.keys import Control
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.words import MOST_NAMES, counted_people, in_a_row, length, listed, people, say, say_n, text
+
+EXACT = timedelta(seconds=5)
+"""A time left that is told as it is: a board is edited at most that often."""
 
 KEYCAPS = ("1️⃣", "2️⃣", "3️⃣", "4️⃣", "5️⃣", "6️⃣", "7️⃣", "8️⃣", "9️⃣", "🔟")
 
@@ -65,9 +69,9 @@ def _head(scene: Scene) -> Para:
             return say("**Breakout rooms are planned.** Nobody is invited yet.")
         case Phase.RUNNING if session.ends_at:
             return say(
-                "**Breakout rooms are open** until {end} (about {left} left).",
+                "**Breakout rooms are open** until {end} ({left}).",
                 end=scene.clock(session.ends_at),
-                left=length(rough_left(session.ends_at - scene.now)),
+                left=_rough(session.ends_at - scene.now),
             )
         case Phase.RUNNING:
             return say("**Breakout rooms are open.**")
@@ -77,6 +81,13 @@ def _head(scene: Scene) -> Para:
             return say("**Breakout rooms are closed.** Who was where:")
         case _:
             return say("**There are no breakout rooms.**")
+
+
+def _rough(left: timedelta) -> str:
+    rough = rough_left(left)
+    if rough - left < EXACT:
+        return text("{left} left", left=length(rough))
+    return text("about {left} left", left=length(rough))
 
 
 def _room_line(scene: Scene, room: Room) -> Para:

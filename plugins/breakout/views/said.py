@@ -388,6 +388,15 @@ def passed_on(scene: Scene, by: str, author: str, text: Relayed) -> Doc:
     return doc(passed).aloud(room=True)
 
 
+def shown_by(scene: Scene, by: str, author: str, *, ping: bool) -> Doc:
+    """Above a picture, a file or a poll that a moderator passes on: whose it is; it pings as a text would."""
+    if author == by:
+        line = say("**{who}** shows you this:", who=scene.name(by))
+    else:
+        line = say("**{author}** sent this, passed on by {who}:", author=scene.name(author), who=scene.name(by))
+    return doc(line).aloud(room=True) if ping else doc(line)
+
+
 def taken_out(scene: Scene, by: str | None) -> Doc:
     """At the desk: the bot is out of the main room, and with it the session is over."""
     if by is None:
