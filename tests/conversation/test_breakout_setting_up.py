@@ -247,8 +247,10 @@ async def test_numbers_that_are_not_in_a_row_are_said() -> None:
         await room.says("@ann", "!breakout setup manual Red, Green, Blue")
         assert "The others keep their numbers: 2 Green and 3 Blue." in await room.says("@ann", "!breakout remove red")
         assert "The rooms are 2 Green and 3 Blue" in await room.says("@ann", "!breakout status purple")
-        assert "Blue (number 3) has 0 people" in await room.says("@ann", "!breakout status blue")
+        assert "3. Blue has 0 people" in await room.says("@ann", "!breakout status blue")
         assert "3. Blue" in await room.says("@ann", "!breakout status")
+        await room.says("@ann", "!breakout setup manual 3")
+        assert "The others keep their numbers: Room 2 and Room 3." in await room.says("@ann", "!breakout remove 1")
 
 
 async def test_where_a_number_is_asked_for_it_is_said() -> None:

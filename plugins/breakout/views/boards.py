@@ -13,7 +13,7 @@ from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat
 from plugins.breakout.domain.moments import rough_left
 from plugins.breakout.keys import Control
 from plugins.breakout.scene import Scene
-from plugins.breakout.views.words import MOST_NAMES, counted_people, in_a_row, length, listed, people, say, say_n, text
+from plugins.breakout.views.words import MOST_NAMES, counted_people, length, listed, people, say, say_n, text
 
 EXACT = timedelta(seconds=5)
 """A time left that is told as it is: a board is edited at most that often."""
@@ -100,7 +100,7 @@ def _room_line(scene: Scene, room: Room) -> Para:
     elif seats:
         body = listed([part for seat in seats for part in _seat(scene, seat, running=running)])
     else:
-        body = say("nobody yet").parts
+        body = (say("nobody") if session.phase is Phase.ENDED else say("nobody yet")).parts
     tail: tuple[Inline, ...] = ()
     if running and seats:
         tail = _here(scene, room.number, len(seats))
@@ -181,10 +181,13 @@ def status_of_room(scene: Scene, number: int) -> Doc:
     session, room = scene.plan, scene.plan.room(number)
     seats = session.people_of(number)
     running = session.phase in (Phase.RUNNING, Phase.CLOSING)
-    room_named: tuple[Inline, ...] = (scene.room(number),)
-    if not in_a_row(other.number for other in session.open_rooms):
-        room_named += say(" (number {number})", number=number).parts
-    head = say_n("{room} has {count} person.", "{room} has {count} people.", len(seats), room=room_named)
+    head = say_n(
+        "{number}. {room} has {count} person.",
+        "{number}. {room} has {count} people.",
+        len(seats),
+        number=number,
+        room=scene.room(number),
+    )
     lines = [Para(_seat(scene, seat, running=running)) for seat in seats]
     task = [say("Task: {task}", task=room.task)] if room.task else []
     request = [_request_line(scene, room)] if room.help else []

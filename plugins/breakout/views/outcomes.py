@@ -402,7 +402,7 @@ def nobody_to_call(scene: Scene) -> Doc:
     """To somebody who calls for help while no breakout room is open: the moderators read this room."""
     moderators = sorted(scene.hall.moderators)
     if moderators:
-        ask = say("Please ask here: the moderators are {people}.", people=people(scene, moderators))
+        ask = say("Please ask a moderator here: {people}.", people=people(scene, moderators))
     else:
         ask = say("Please ask here.")
     return doc(

@@ -9,7 +9,17 @@ from typing import Any, TypeVar
 from bot.message.doc import Doc, Inline, Name, Para, doc
 from plugins.breakout.domain import refusals as r
 from plugins.breakout.domain.model import Confirm, Mode, Phase
-from plugins.breakout.views.words import counted_people, counted_rooms, in_a_row, length, listed, mode_name, say, text
+from plugins.breakout.views.words import (
+    counted_people,
+    counted_rooms,
+    in_a_row,
+    length,
+    listed,
+    mode_name,
+    say,
+    text,
+    with_number,
+)
 
 R = TypeVar("R", bound=r.Refusal)
 
@@ -182,7 +192,7 @@ def _(e: r.UnknownRoom, t: Teller) -> Iterable[Para]:
 
 
 def _numbered(rooms: Iterable[str], numbers: Iterable[int]) -> tuple[Inline, ...]:
-    return _names(f"{number} {room}" for number, room in zip(numbers, rooms, strict=True))
+    return _names(with_number(number, room) for number, room in zip(numbers, rooms, strict=True))
 
 
 @_for(r.AmbiguousRoom)

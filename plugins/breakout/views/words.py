@@ -50,7 +50,12 @@ def in_a_row(numbers: Iterable[int]) -> bool:
 
 def numbered(rooms: Sequence[Room]) -> tuple[Inline, ...]:
     """Rooms with their numbers, for those who are to tap or type one: "2 Green and 3 Blue"."""
-    return listed([Text(f"{room.number} {room.name}") for room in rooms])
+    return listed([Text(with_number(room.number, room.name)) for room in rooms])
+
+
+def with_number(number: int, name: str) -> str:
+    """A room's name with its number, once: "Room 2" has it."""
+    return name if name == f"Room {number}" else f"{number} {name}"
 
 
 def counted_people(count: int) -> str:
