@@ -29,7 +29,8 @@ ConfigFile = Annotated[
 ]
 
 ADMIN_TOKEN = "BREAKOUT_BOT_ADMIN_TOKEN"  # noqa: S105 - its name only
-"""The variable of the environment that may hold it."""
+SHARED_SECRET = "BREAKOUT_BOT_SHARED_SECRET"  # noqa: S105
+"""The variables of the environment that may hold them."""
 
 AdminTokenFile = Annotated[
     Path | None,
@@ -59,6 +60,34 @@ def login(
     from bot.login import login as log_in
 
     _run(log_in(config, Wishes(recovery_key_file, new_identity, new_recovery_key, remove_old_devices)), config)
+
+
+@app.command()
+def register(
+    config: ConfigFile = None,
+    shared_secret_file: Annotated[
+        Path | None,
+        typer.Option(help=f"A file with registration_shared_secret of Synapse; or {SHARED_SECRET} has it."),
+    ] = None,
+    admin_token_file: AdminTokenFile = None,
+    display_name: Annotated[str, typer.Option(help="The bot's name, where it has none.")] = "Breakout rooms",
+    new_password: Annotated[
+        bool, typer.Option("--new-password", help="Set a new password of an account that exists, as an admin.")
+    ] = False,
+    show_password: Annotated[
+        bool, typer.Option("--show-password", help="Show the random password of a new account.")
+    ] = False,
+) -> None:
+    """Make the bot's account on a Synapse of which you are an admin, and log it in."""
+    from bot.register import Means
+    from bot.register import register as make_account
+    from bot.secret import asked, given
+
+    secret = given("the shared secret", shared_secret_file, SHARED_SECRET)
+    token = given("the admin's access token", admin_token_file, ADMIN_TOKEN)
+    if secret is None and token is None:
+        secret = asked("registration_shared_secret of homeserver.yaml (empty: the account exists)")
+    _run(make_account(config, Means(secret, token, display_name, new_password, show_password)), config)
 
 
 @app.command()

@@ -50,3 +50,11 @@ def in_words(url: str, error: MatrixError) -> str:
         case _:
             said = error.message if isinstance(error, Permanent) else str(error)
             return f"The homeserver at {url} refuses: {said.rstrip('.')}."
+
+
+def lifting(url: str, me: str) -> str:
+    """The one call by which an admin of a Synapse lifts the limits."""
+    return (
+        '`curl -X POST -H "Authorization: Bearer $ADMIN_TOKEN" -d \'{"messages_per_second": 0, "burst_count": 0}\' '
+        f'"{url}/_synapse/admin/v1/users/{me}/override_ratelimit"`'
+    )

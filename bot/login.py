@@ -42,26 +42,30 @@ async def login(path: Path | None, wishes: Wishes) -> None:
 
     Raises `BotError` with one sentence that says what to do.
     """
-    config = read_config(path)
+    await log_in(read_config(path), wishes)
+
+
+async def log_in(config: Config, wishes: Wishes) -> None:
+    """The same with settings that were read."""
     if wishes.recovery_key_file and wishes.new_identity:
         raise ConfigError("A recovery key keeps the identity, and --new-identity replaces it: give one of the two.")
     recovery_key = _read(wishes.recovery_key_file) if wishes.recovery_key_file else None
-    refuse_newer(config.store.path / FILE, owners(load(config.plugins)))
     url = str(config.homeserver.url).rstrip("/")
     try:
-        await look_at(url)  # before anything is made
+        await look_around(config)
         database = await Database.open(config.store.path)  # a second process must not use the device's keys
         try:
-            await _Login(config, path, url).carry_out(wishes, recovery_key)
+            await _Login(config, url).carry_out(wishes, recovery_key)
         finally:
             await database.close()
     except MatrixError as error:
         raise BotError(in_words(url, error)) from error
 
 
-async def look_at(url: str) -> None:
-    """Raise where nothing answers at `url`, no homeserver, or one that is too old."""
-    async with asking(url) as ask:
+async def look_around(config: Config) -> None:
+    """Before anything is made: raise where the store is a newer version's, or no homeserver that will do answers."""
+    refuse_newer(config.store.path / FILE, owners(load(config.plugins)))
+    async with asking(str(config.homeserver.url).rstrip("/")) as ask:
         found = await about(ask)
     if not found.is_new_enough:
         raise BotError(too_old(found))
@@ -70,8 +74,8 @@ async def look_at(url: str) -> None:
 class _Login:
     """One run of the command."""
 
-    def __init__(self, config: Config, path: Path | None, url: str) -> None:
-        self._config, self._path, self._url = config, path, url
+    def __init__(self, config: Config, url: str) -> None:
+        self._config, self._url = config, url
         self._console = Console(highlight=False, soft_wrap=True)
         secret = config.homeserver.password
         self._password = secret.get_secret_value() if secret else None
@@ -128,7 +132,7 @@ class _Login:
         self._say("    breakout-bot login --recovery-key-file FILE")
 
     def _say(self, text: str) -> None:
-        self._console.print(with_config(text, self._path), markup=False)
+        self._console.print(with_config(text, self._config.file), markup=False)
 
 
 def _named(devices: Sequence[Device]) -> str:

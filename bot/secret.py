@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import sys
 from pathlib import Path
 
 from bot.errors import ConfigError
@@ -23,3 +25,10 @@ def given(what: str, file: Path | None, variable: str) -> str | None:
     if not found or any(letter.isspace() for letter in found):
         raise ConfigError(f"{file} must hold {what} in one line, and nothing else.")
     return found
+
+
+def asked(question: str) -> str | None:
+    """The secret that somebody types, unseen; None where nobody is there or nothing was typed."""
+    if not sys.stdin.isatty():
+        return None
+    return getpass.getpass(f"{question}: ").strip() or None

@@ -11,7 +11,7 @@ from bot.config import Config
 from bot.credentials import Credentials, existing_key_store, is_accepted, kept
 from bot.credentials import credentials as credentials_of
 from bot.errors import BotError, MatrixError, Permanent, Temporary
-from bot.explained import in_words
+from bot.explained import in_words, lifting
 from bot.matrix.admin import Override, limits_of
 from bot.matrix.client import LIMITS
 from bot.matrix.crypto.cross_signing import Chain, as_others_see_it, has_recovery
@@ -164,12 +164,4 @@ async def _limits(place: _Place, admin_token: str | None) -> Finding:
         message=f"large sessions take minutes to start: the homeserver lets the bot make {rate * 60:.0f} requests a "
         "minute",
         remedy=f"have an admin lift that: {lifting(place.url, place.me)} and run `breakout-bot login` again",
-    )
-
-
-def lifting(url: str, me: str) -> str:
-    """The one call by which an admin of a Synapse lifts the limits."""
-    return (
-        '`curl -X POST -H "Authorization: Bearer $ADMIN_TOKEN" -d \'{"messages_per_second": 0, "burst_count": 0}\' '
-        f'"{url}/_synapse/admin/v1/users/{me}/override_ratelimit"`'
     )

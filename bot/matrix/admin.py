@@ -27,8 +27,11 @@ class Override(Enum):
     OTHER = "other limits"
 
 
-async def register_by_secret(ask: Ask, user: UserId, password: str, display_name: str, secret: str) -> bool:
-    """Make an ordinary account, without logging in; False where there is one. Raises `Permanent`, `Temporary`."""
+async def register_by_secret(ask: Ask, user: UserId, password: str, display_name: str, secret: str) -> str | None:
+    """Make an ordinary account, without logging in; its id, None where there is one. Raises `Permanent`, `Temporary`.
+
+    The id is another one where the homeserver's name is not that of `user`.
+    """
     where = "/_synapse/admin/v1/register"
     nonce = (await ask("GET", where)).text("nonce")
     localpart = _localpart(user)
@@ -43,15 +46,15 @@ async def register_by_secret(ask: Ask, user: UserId, password: str, display_name
         "mac": hmac.new(secret.encode(), signed, hashlib.sha1).hexdigest(),
     }
     try:
-        await ask("POST", where, body)
+        made = await ask("POST", where, body)
     except Permanent as refused:
         if refused.errcode == _IN_USE:
-            return False
+            return None
         raise
-    return True
+    return made.text("user_id")
 
 
-async def exists(ask: Ask, user: UserId) -> bool:
+async def account_exists(ask: Ask, user: UserId) -> bool:
     """Whether there is such an account (asked as an admin)."""
     try:
         await ask("GET", _user(user))

@@ -361,7 +361,7 @@ class NioHomeserver:
     # --- inside
 
     async def _ask(
-        self, method: str, where: str, body: Content | None = None, query: Params | None = None, **more: Any
+        self, method: str, where: str, body: Content | bytes | None = None, query: Params | None = None, **more: Any
     ) -> Answer:
         """A request that no limit is known for."""
         began, outcome = time.monotonic(), "failed"

@@ -57,7 +57,7 @@ class Ask(Protocol):
     """One request of an account to its homeserver, as `ask` makes it."""
 
     async def __call__(
-        self, method: str, where: str, body: Mapping[str, Any] | None = None, query: Any = None, **more: Any
+        self, method: str, where: str, body: Mapping[str, Any] | bytes | None = None, query: Any = None, **more: Any
     ) -> Answer: ...
 
 
@@ -112,20 +112,22 @@ async def ask(
     client: AsyncClient,
     method: str,
     where: str,
-    body: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | bytes | None = None,
     query: Params | None = None,
     *,
     timeout_s: float = USUAL_TIMEOUT,
     expect: type[Any] = dict,
 ) -> Answer:
-    """Send one request and return the answer, a JSON value of the type `expect`.
+    """Send one request and return the answer, a JSON value of the type `expect`. Bytes to send are a PNG picture.
 
     Raises `RateLimited`, `Temporary`, `Permanent` or `LoginLost`. nio's own parsing is passed by, since it takes a
     proxy's error page for a success (nio 0.26, `create_matrix_response`).
     """
     headers = {"Authorization": f"Bearer {client.access_token}"} if client.access_token else {}
     data = None
-    if body is not None:
+    if isinstance(body, bytes):
+        headers["Content-Type"], data = "image/png", body
+    elif body is not None:
         headers["Content-Type"] = "application/json"
         data = json.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     if query:

@@ -141,7 +141,7 @@ class Homeserver:
             **({} if public_baseurl is None else {"public_baseurl": public_baseurl}),
             **(settings or {}),
         }
-        self._registration_secret = secrets.token_hex(16)
+        self.registration_secret = secrets.token_hex(16)
         self._service_token = secrets.token_hex(16)
         self._process: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -191,7 +191,7 @@ class Homeserver:
         async with self._borrowed() as session:
             nonce = (await ask(session, "GET", where))["nonce"]
             signed = "\0".join([nonce, localpart, password, "admin" if admin else "notadmin"])
-            mac = hmac.new(self._registration_secret.encode(), signed.encode(), hashlib.sha1).hexdigest()
+            mac = hmac.new(self.registration_secret.encode(), signed.encode(), hashlib.sha1).hexdigest()
             body = {"nonce": nonce, "username": localpart, "password": password, "admin": admin, "mac": mac}
             if display_name is not None:
                 body["displayname"] = display_name
@@ -422,9 +422,9 @@ class Homeserver:
             "pid_file": "homeserver.pid",
             "log_config": "log.yaml",
             "app_service_config_files": ["service.yaml"],
-            "registration_shared_secret": self._registration_secret,
-            "macaroon_secret_key": self._registration_secret,
-            "form_secret": self._registration_secret,
+            "registration_shared_secret": self.registration_secret,
+            "macaroon_secret_key": self.registration_secret,
+            "form_secret": self.registration_secret,
             "bcrypt_rounds": 4,
             "presence": {"enabled": False},
             "url_preview_enabled": False,

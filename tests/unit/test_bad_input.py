@@ -26,7 +26,12 @@ SERVER: Answers = {
     f"POST {V3}register": refusal(403, "M_FORBIDDEN", "Registration has been disabled"),
 }
 LOGIN = {"user_id": ME, "device_id": "OLD", "access_token": "dead"}
-COMMANDS = ["login", "check"]
+COMMANDS = ["login", "check", "register"]
+
+
+@pytest.fixture(autouse=True)
+def _what_register_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BREAKOUT_BOT_SHARED_SECRET", "secret of the homeserver")
 
 
 def is_plain(said: str) -> None:
@@ -95,6 +100,31 @@ async def test_a_wrong_password(shell: Shell) -> None:
     assert left_in(shell.data) == {FILE, "lock"}
 
 
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"two words\n", None], ids=["empty", "binary", "two", "missing"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("register", "--shared-secret-file"), ("register", "--admin-token-file"), ("check", "--admin-token-file")],
+)
+async def test_a_file_that_holds_no_secret(shell: Shell, command: str, option: str, content: bytes | None) -> None:
+    file = shell.settings.with_name("secret")
+    if content is not None:
+        file.write_bytes(content)
+    shell.writes("http://127.0.0.1:1")
+    said = await shell.types(command, option, str(file), fails=True)
+    is_plain(said)
+    assert f"{file} " in said
+    assert "must hold" in said or "cannot be read" in said
+
+
+async def test_a_homeserver_that_makes_accounts_in_another_way(shell: Shell) -> None:
+    async with answering(SERVER) as url:
+        shell.writes(url, password=None)
+        said = await shell.types("register", fails=True)
+    is_plain(said)
+    assert "`mas-cli manage register-user bot --yes`" in said
+    assert left_in(shell.data) == {FILE, "lock"}
+
+
 async def test_a_homeserver_that_takes_no_passwords(shell: Shell) -> None:
     async with answering({**SERVER, f"GET {V3}login": says({"flows": [{"type": "m.login.sso"}]})}) as url:
         shell.writes(url)
@@ -103,7 +133,7 @@ async def test_a_homeserver_that_takes_no_passwords(shell: Shell) -> None:
     assert "homeserver.access_token_file" in said
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["login", "check"])
 async def test_an_access_token_that_has_expired(shell: Shell, command: str) -> None:
     async with answering(SERVER) as url:
         shell.writes(url, password=None, access_token="dead")
@@ -226,7 +256,7 @@ async def test_a_folder_that_cannot_be_written(shell: Shell, command: str) -> No
     assert "set store.path to another folder" in said
 
 
-@pytest.mark.parametrize("command", ["login", "run"])
+@pytest.mark.parametrize("command", ["login", "register", "run"])
 async def test_a_second_process(shell: Shell, command: str) -> None:
     database = await Database.open(shell.data)
     try:

@@ -1,0 +1,138 @@
+"""`register` as an admin types it, on a real Synapse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bot.testing.pytest_plugin import People
+from bot.testing.raw import RawUser, open_session
+from bot.testing.synapse import Homeserver
+from tests.admin import Shell, shell
+from tests.e2e.test_login import KNOWN, recovery_key
+
+__all__ = ["shell"]
+
+
+@pytest.fixture
+def secret(homeserver: Homeserver, tmp_path: Path) -> Path:
+    """The file with the homeserver's shared secret, as editors leave it."""
+    file = tmp_path / "secret"
+    file.write_text(f"{homeserver.registration_secret}\n")
+    return file
+
+
+@pytest.fixture
+async def token(homeserver: Homeserver, people: People, tmp_path: Path) -> Path:
+    """The file with an admin's access token."""
+    file = tmp_path / "token"
+    file.write_text(await homeserver.register(people.localpart("admin"), "secret", admin=True) + "\n")
+    return file
+
+
+@pytest.fixture
+def admin(homeserver: Homeserver, people: People, shell: Shell) -> Shell:
+    """Somebody who has settings without a password, and no account for the bot."""
+    shell.writes(homeserver.url, homeserver.user_id(people.localpart("bot")), password=None)
+    return shell
+
+
+async def profile(admin: Shell, homeserver: Homeserver) -> dict[str, str]:
+    kept = json.loads((admin.data / "session.json").read_text())
+    async with open_session() as session:
+        bot = RawUser(session, homeserver.url, kept["user_id"], kept["access_token"])
+        found: dict[str, str] = await bot.call("GET", f"/_matrix/client/v3/profile/{kept['user_id']}")
+    return found
+
+
+async def test_the_shared_secret_makes_an_account_that_is_logged_in(
+    admin: Shell, homeserver: Homeserver, secret: Path
+) -> None:
+    said = await admin.types("register", "--shared-secret-file", str(secret))
+    assert "Made the account @bot_" in said
+    recovery_key(said)
+    assert "override_ratelimit" in said
+    assert not (admin.data / "registration.pending.json").exists()
+    found = await profile(admin, homeserver)
+    assert found["displayname"] == "Breakout rooms"
+    assert found["avatar_url"].startswith("mxc://")
+    said = await admin.types("check")
+    assert KNOWN in said
+    again = await admin.types("register", "--shared-secret-file", str(secret))
+    assert "exists, and the bot is logged in" in again
+    assert "Made" not in again
+    assert "Set its" not in again
+    assert await profile(admin, homeserver) == found
+
+
+async def test_an_admins_token_makes_the_account_and_lifts_its_limits(admin: Shell, token: Path) -> None:
+    said = await admin.types("register", "--admin-token-file", str(token), "--display-name", "Groups")
+    assert "Made the account" in said
+    assert "Lifted the homeserver's limits" in said
+    assert "Its password" not in said
+    said = await admin.types("check", "--admin-token-file", str(token))
+    assert "an admin has lifted the homeserver's limits" in said
+    again = await admin.types("register", "--admin-token-file", str(token))
+    assert "Lifted" not in again
+
+
+async def test_secrets_come_from_the_environment_too(
+    admin: Shell, homeserver: Homeserver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BREAKOUT_BOT_SHARED_SECRET", homeserver.registration_secret)
+    said = await admin.types("register", "--show-password")
+    assert "Its password, shown this once: " in said
+
+
+async def test_nothing_to_make_the_account_with(admin: Shell) -> None:
+    assert "give --shared-secret-file" in await admin.types("register", fails=True)
+
+
+async def test_a_wrong_secret_and_a_token_of_nobodys_are_told(
+    admin: Shell, homeserver: Homeserver, people: People, tmp_path: Path
+) -> None:
+    file = tmp_path / "wrong"
+    file.write_text("wrong")
+    said = await admin.types("register", "--shared-secret-file", str(file), fails=True)
+    assert "The shared secret is not the homeserver's" in said
+    said = await admin.types("register", "--admin-token-file", str(file), fails=True)
+    assert "does not accept the admin's access token" in said
+    file.write_text(await homeserver.register(people.localpart("ann"), "secret"))
+    said = await admin.types("register", "--admin-token-file", str(file), fails=True)
+    assert "not an admin's" in said
+
+
+async def test_an_account_that_exists_without_its_password(
+    admin: Shell, homeserver: Homeserver, people: People, secret: Path, token: Path
+) -> None:
+    await homeserver.register(people.localpart("bot"), "forgotten")
+    said = await admin.types("register", "--shared-secret-file", str(secret), fails=True)
+    assert "exists, and its password is not in the settings" in said
+    assert not (admin.data / "registration.pending.json").exists()
+    said = await admin.types("register", "--admin-token-file", str(token), "--new-password")
+    recovery_key(said)
+    assert KNOWN in await admin.types("check")
+
+
+async def test_an_account_whose_making_was_cut_short_is_taken_up_again(
+    admin: Shell, homeserver: Homeserver, people: People, secret: Path
+) -> None:
+    await homeserver.register(people.localpart("bot"), "random")
+    admin.data.mkdir()
+    under_way = {"user_id": homeserver.user_id(people.localpart("bot")), "password": "random"}
+    (admin.data / "registration.pending.json").write_text(json.dumps(under_way))
+    recovery_key(await admin.types("register", "--shared-secret-file", str(secret)))
+    assert not (admin.data / "registration.pending.json").exists()
+
+
+async def test_a_user_id_of_another_server_is_told_with_the_right_one(
+    admin: Shell, homeserver: Homeserver, people: People, secret: Path
+) -> None:
+    admin.writes(homeserver.url, f"@{people.localpart('bot')}:hs.example", password=None)
+    said = await admin.types("register", "--shared-secret-file", str(secret), fails=True)
+    right = homeserver.user_id(people.localpart("bot"))
+    assert f'`user_id: "{right}"`' in said
+    admin.writes(homeserver.url, right, password=None)
+    recovery_key(await admin.types("register", "--shared-secret-file", str(secret)))
