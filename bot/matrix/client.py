@@ -22,7 +22,7 @@ from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
 from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.crypto.machine import Machine
 from bot.matrix.events import Content, RawEvent, SyncBatch
-from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, ask, endpoint, open_client, path
+from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, ask, counted, open_client, path
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.limits import Limit, Limiter
 from bot.matrix.ports import Blueprint, Pace, Urgency
@@ -364,19 +364,8 @@ class NioHomeserver:
         self, method: str, where: str, body: Content | bytes | None = None, query: Params | None = None, **more: Any
     ) -> Answer:
         """A request that no limit is known for."""
-        began, outcome = time.monotonic(), "failed"
-        try:
-            answer = await ask(self._client, method, where, body, query, **more)
-            outcome = "ok"
-        except RateLimited:
-            outcome = "throttled"
-            raise
-        except Permanent:
-            outcome = "refused"
-            raise
-        finally:
-            self._metrics.requested(endpoint(where), outcome, time.monotonic() - began)
-        return answer
+        with counted(self._metrics, where):
+            return await ask(self._client, method, where, body, query, **more)
 
     async def _act(
         self,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,7 @@ from nio.client.async_client import AsyncClient, AsyncClientConfig
 
 from bot.errors import Interactive, LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
 from bot.matrix.received import received
+from bot.metrics import Metrics
 
 USUAL_TIMEOUT = 30.0
 """Seconds for a request that neither makes a room nor waits for news."""
@@ -87,6 +89,23 @@ def endpoint(where: str) -> str:
         case "", "_synapse", "admin", *_:
             return "admin"
     return "other"
+
+
+@contextmanager
+def counted(metrics: Metrics, where: str) -> Iterator[None]:
+    """Count the request that is made inside by what it is about and what comes of it."""
+    began, outcome = time.monotonic(), "failed"
+    try:
+        yield
+        outcome = "ok"
+    except RateLimited:
+        outcome = "throttled"
+        raise
+    except Permanent:
+        outcome = "refused"
+        raise
+    finally:
+        metrics.requested(endpoint(where), outcome, time.monotonic() - began)
 
 
 @asynccontextmanager
