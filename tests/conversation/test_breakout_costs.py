@@ -1,0 +1,60 @@
+"""What each deed costs, counted and not timed: requests to the homeserver, and transactions of the store.
+
+Whoever changes a number here says why in the commit. A class of twelve in three rooms; on a server that throttles, each
+request is five seconds. Requests are counted exactly; transactions differ by a few, as workers meet in another order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from bot.testing.harness import Room, Talk, conversation
+
+PEOPLE = tuple(f"p{number}" for number in range(12))
+
+
+async def cost(talk: Talk, room: Room, text: str) -> tuple[Mapping[str, int], int]:
+    """The requests by kind, and the write transactions, that Ann causes by this."""
+    before, calls = transactions(talk), len(talk.homeserver.calls)
+    await room.says("@ann", text)
+    return Counter(call[0] for call in talk.homeserver.calls[calls:]), transactions(talk) - before
+
+
+def transactions(talk: Talk) -> int:
+    samples = [sample for family in talk.app.metrics.transaction_seconds.collect() for sample in family.samples]
+    return int(next(sample.value for sample in samples if sample.name.endswith("_count")))
+
+
+async def test_what_a_session_costs() -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"], people=PEOPLE)
+        requests, writes = await cost(talk, room, "!breakout setup 3")
+        # The desk and its welcome, two boards, one control, the answer; the note of the account.
+        assert requests == {"create": 1, "send": 5, "set_account_data": 1}
+        assert writes <= 48
+
+        talk.user("ann").join(talk.room_named("Moderators of").id)
+        await talk.settled()
+        requests, writes = await cost(talk, room, "!breakout start 20m")
+        # Each room with all who go there is one request. In each a welcome, its control and the time; two boards, two
+        # controls of the desk's; the answer, "open until" with its control.
+        assert requests == {"create": 3, "send": 16, "set_account_data": 1}
+        assert writes <= 100
+
+        for name in ("Room 1", "Room 2", "Room 3"):
+            breakout = talk.room_named(name)
+            for person in sorted(breakout.invited):
+                talk.user(person).join(breakout.id)
+                await talk.settled()
+        requests, writes = await cost(talk, room, "!breakout broadcast Hello")
+        assert requests == {"send": 4}  # one a room, and the receipt
+        assert writes <= 46
+
+        requests, writes = await cost(talk, room, "!breakout status")
+        assert requests == {"send": 1}
+        assert writes <= 14
+
+        requests, writes = await cost(talk, room, "!breakout end now")
+        assert requests == {"set_state": 3, "send": 8, "remove": 12, "set_account_data": 1}
+        assert writes <= 80
