@@ -18,7 +18,7 @@ from bot.logs import set_up_logs
 from bot.matrix.events import Message
 from bot.plugin import Call, Host, NoConfig, Plugin, Rest, Unit
 from bot.testing.harness import Talk, conversation
-from tests.conversation.breakout import CLASS
+from tests.conversation.breakout import CLASS, planned
 
 WORD = "Xylophon"
 """What must not be in any log."""
@@ -73,8 +73,7 @@ async def test_a_command_is_one_line(logged: Lines) -> None:
 
 async def test_a_pass_that_did_something_is_one_line(logged: Lines) -> None:
     async with conversation() as talk:
-        room = await talk.main_room(moderators=["ann"], people=CLASS)
-        await room.says("@ann", "!breakout setup 2")
+        room = await planned(talk)
         talk.server.blocking.add(talk.user("bob").id)
         await room.says("@ann", "!breakout start")
         await talk.passes(30)
@@ -84,7 +83,7 @@ async def test_a_pass_that_did_something_is_one_line(logged: Lines) -> None:
     for one in passes[1:]:
         for kind, number in one["steps"].items():
             done[kind] = done.get(kind, 0) + number
-    # The room was made although the call failed, and the others in it are invited then.
+    # Red was made although Bob let the call fail, and Cleo is invited then.
     assert done == {"make room": 1, "make room (again)": 1, "invite (refused)": 1, "invite": 1}
 
 
