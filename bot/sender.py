@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,22 +14,32 @@ from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Speaker, Urgency
 from bot.metrics import Metrics
 from bot.store.inbox import Inbox
-from bot.store.outbox import Mail, next_due, rooms_with_unsent, settle
+from bot.store.outbox import Mail, next_due, rooms_with_unsent, settle, waits_for
 from bot.unit import Transactions
 
 log = structlog.get_logger(__name__)
 
+LANES: Mapping[str, tuple[Urgency, ...]] = MappingProxyType(
+    {
+        "answers": (Urgency.ANSWER,),
+        "calls": (Urgency.LOCK, Urgency.INVITE),
+        "queue": (Urgency.MESSAGE, Urgency.REMOVE),
+        "extras": (Urgency.CLEAN_UP,),
+    }
+)
+"""The lanes of a room by name, each with what goes in it."""
+
 
 class Sender:
-    """One room has two lanes: answers never wait behind what is queued."""
+    """A room has a lane for each degree of haste: what waits for the homeserver's limits keeps nothing urgent back."""
 
     def __init__(self, speaker: Speaker, transactions: Transactions, metrics: Metrics) -> None:
         self._speaker, self._transactions, self._metrics = speaker, transactions, metrics
 
     @staticmethod
-    def lanes(room: RoomId) -> tuple[str, str]:
+    def lanes(room: RoomId) -> tuple[str, ...]:
         """The reconciler's keys for a room."""
-        return f"answers {room}", f"queue {room}"
+        return tuple(f"{name} {room}" for name in LANES)
 
     @staticmethod
     async def rooms_with_mail(connection: AsyncConnection) -> Sequence[RoomId]:
@@ -40,9 +51,7 @@ class Sender:
         name, _, room = lane.partition(" ")
         while True:
             async with self._transactions.open() as transaction:
-                mail, later = await next_due(
-                    transaction.connection, RoomId(room), transaction.now, answers=name == "answers"
-                )
+                mail, later = await next_due(transaction.connection, RoomId(room), transaction.now, LANES[name])
             if mail is None:
                 return later
             await self._send_one(mail)
@@ -59,7 +68,7 @@ class Sender:
             woken = await settle(transaction.connection, mail.seq, transaction.now, event, refused)
             for owner, key in woken:
                 transaction.wake(owner, key)
-            if mail.urgency == Urgency.ANSWER:  # its reactions wait for it in the other lane
+            if await waits_for(transaction.connection, mail):  # in another lane
                 transaction.can_send(mail.room)
             asked_at = await Inbox(transaction.connection).received(mail.answers) if event and mail.answers else None
         if asked_at is not None:

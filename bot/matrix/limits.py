@@ -30,8 +30,11 @@ STOCK_ROOMS = 0.016
 LONGEST_TOKEN = timedelta(seconds=10)
 """Who asks for a longer wait means another limit (new rooms, invites of one person), or is a proxy."""
 
+TELLING = timedelta(seconds=1)
+"""A shorter wait says little of how often tokens come: the next one may be near on any server."""
+
 TRUSTED = timedelta(minutes=10)
-"""So long after its last refusal the homeserver is asked for more than it gave."""
+"""So long after its last refusal the homeserver is asked for more than it gave, by what need not be in time."""
 
 HANGING = timedelta(seconds=3)
 """A request without an answer for so long, and for ten times the usual, is taken to hang: it holds no other back."""
@@ -94,7 +97,7 @@ def per_second(longest: timedelta) -> float:
     """
     stock = 1 / STOCK
     seconds = max(longest.total_seconds(), 0.01)
-    return STOCK if 1 < seconds <= stock else 1 / seconds
+    return STOCK if TELLING.total_seconds() < seconds <= stock else 1 / seconds
 
 
 @dataclass(slots=True)
@@ -211,7 +214,7 @@ class Limiter:
             self._new_rooms = self._new_rooms.refused(now, wait)
             self._new_rooms_refused = True
             return
-        if self._is_trial(now):
+        if self._is_trial(now) and wait > TELLING:
             self._longest = timedelta()
         self._refused_at, self._trial = now, 0
         if wait <= LONGEST_TOKEN:
@@ -251,12 +254,12 @@ class Limiter:
             if self._bucket is not None:
                 moment = self._bucket.filled(now).has(turn.tokens)
                 if moment > now:
-                    if turn.is_answer or self._in_flight or not self._is_trial(now):
+                    if turn.urgency <= Urgency.LOCK or self._in_flight or not self._is_trial(now):
                         later.append(moment)
                         break
                     self._trial += 1
                 if self._trial > _ENOUGH:
-                    self._bucket = None
+                    self._bucket, self._longest = None, timedelta()
                 else:
                     self._bucket = self._bucket.taken(now)
             self._begin(turn, now)

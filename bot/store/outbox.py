@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -279,14 +279,14 @@ async def unsent(connection: AsyncConnection, now: datetime) -> tuple[int, int]:
 
 
 async def next_due(
-    connection: AsyncConnection, room: RoomId, now: datetime, *, answers: bool
+    connection: AsyncConnection, room: RoomId, now: datetime, urgencies: Collection[Urgency]
 ) -> tuple[Mail | None, datetime | None]:
     """The next row of a room's lane to send, or else when to look again (None: when something is put there).
 
     From here on the row counts as tried: it may be on the homeserver even if no answer ever comes.
     """
-    is_answer = outbox.c.urgency == int(Urgency.ANSWER)
-    lane = (outbox.c.room == room) & outbox.c.settled_ms.is_(None) & (is_answer if answers else ~is_answer)
+    of_lane = outbox.c.urgency.in_([int(urgency) for urgency in urgencies])
+    lane = (outbox.c.room == room) & outbox.c.settled_ms.is_(None) & of_lane
     about = outbox.alias("about")
     due = (
         select(outbox, about.c.event_id.label("target"))
@@ -306,6 +306,13 @@ async def next_due(
     waiting = (outbox.c.not_before_ms > to_ms(now)) & (outbox.c.not_before_ms < to_ms(HELD))
     later = (await connection.execute(select(func.min(outbox.c.not_before_ms)).where(lane, waiting))).scalar_one()
     return None, None if later is None else from_ms(later)
+
+
+async def waits_for(connection: AsyncConnection, mail: Mail) -> bool:
+    """Whether something refers to a row, and could not go before it: its reactions, an edit of it."""
+    owner = mail.transaction_id.partition(":")[0]
+    waiting = (outbox.c.owner == owner) & (outbox.c.about == mail.key) & outbox.c.settled_ms.is_(None)
+    return (await connection.execute(select(outbox.c.seq).where(waiting).limit(1))).first() is not None
 
 
 async def settle(

@@ -23,6 +23,12 @@ from plugins.breakout.scene import Scene
 FEW_INVITES = 20
 """Below this many invites a start is felt as one moment, and its progress is not said."""
 
+PROGRESS, SLOW_PROGRESS = timedelta(seconds=2), timedelta(seconds=60)
+"""Between two edits of the progress of a start, as a rule and on a slow server."""
+
+SLOW = 1.0
+"""Requests in a second below which a server is slow."""
+
 
 LINKS_INTERVAL = timedelta(seconds=30)
 """Between two edits that add links of rooms as they are made: the invites come first on a server that throttles."""
@@ -223,17 +229,26 @@ def _progress_key(session: Session) -> str:
     return f"progress:{session.id}:{session.round}"
 
 
-async def show_progress(unit: Unit, scene: Scene, pace: Pace) -> None:
-    """Say how far a long start is, in one message that is edited."""
+async def show_progress(unit: Unit, scene: Scene, pace: Pace, own_server: str) -> None:
+    """Say how far a long start is, in one message that is edited.
+
+    Where a message costs as much time as an invite, it goes before them, or it would come too late; but rarely, and
+    only for a wait that is long.
+    """
     session = scene.plan
     done, of = invites_left(session)
     if of < FEW_INVITES:
         return
-    seconds = seconds_to_start(session, pace)
+    seconds = seconds_to_start(session, pace, own_server=own_server, desk_is_made=scene.desk is not None)
     key = _progress_key(session)
+    slow = pace.per_second is not None and pace.per_second < SLOW
+    interval = SLOW_PROGRESS if slow else PROGRESS
+    if slow and seconds < interval.total_seconds() and await unit.outbox.sent(key) is None:
+        return
     doc = views.progress(scene, done, of, seconds)
-    await unit.outbox.say(key, scene.desk or scene.hall.id, doc)
-    await unit.outbox.edit(key, doc, not_before=scene.now + timedelta(seconds=2))
+    urgency = Urgency.INVITE if slow else Urgency.MESSAGE
+    await unit.outbox.say(key, scene.desk or scene.hall.id, doc, urgency=urgency)
+    await unit.outbox.edit(key, doc, not_before=scene.now + interval)
 
 
 # --- texts to the rooms, and their receipts

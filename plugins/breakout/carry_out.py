@@ -11,7 +11,7 @@ from itertools import groupby
 import structlog
 
 from bot.errors import Permanent, RateLimited, Temporary
-from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ids import RoomId, UserId, server_of
 from bot.matrix.ports import Blueprint, InitialState, Urgency
 from bot.plugin import Host, Unit
 from plugins.breakout import announce
@@ -29,7 +29,19 @@ from plugins.breakout.domain.desired import DESK, ENCRYPTED, ENCRYPTION, MARKER,
 from plugins.breakout.domain.model import Phase, Session
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.pauses import LONGEST_PAUSE, Pauses, Place
-from plugins.breakout.domain.plan import Ban, BringIn, Go, Invite, MakeRoom, Remove, SetState, Step, Unban, is_wanted
+from plugins.breakout.domain.plan import (
+    Ban,
+    BringIn,
+    Go,
+    Invite,
+    MakeRoom,
+    Remove,
+    SetState,
+    Stage,
+    Step,
+    Unban,
+    is_wanted,
+)
 from plugins.breakout.metrics import Metrics
 from plugins.breakout.observe import look
 from plugins.breakout.scene import Scene, scene_of
@@ -223,7 +235,7 @@ class CarryOut:
     async def _say(self, unit: Unit, main: RoomId, session: Session, notices: Sequence[Notice]) -> None:
         scene = await self._scene(unit, main, session)
         await announce.announce(unit, scene, notices)
-        await announce.show_progress(unit, scene, self._host.limits.pace())
+        await announce.show_progress(unit, scene, self._host.limits.pace(), server_of(self._host.me))
 
     async def _scene(self, unit: Unit, main: RoomId, session: Session) -> Scene:
         hall = await look(unit, self._config, self._host.me, main)
@@ -371,7 +383,8 @@ class CarryOut:
 
     async def _set_state(self, step: SetState) -> Outcome:
         room = RoomId(step.room_id)
-        await self._host.homeserver.set_state(room, step.type, dict(step.content), urgency=Urgency.LOCK)
+        urgency = Urgency.REMOVE if step.stage is Stage.SHUT else Urgency.LOCK
+        await self._host.homeserver.set_state(room, step.type, dict(step.content), urgency=urgency)
         return Outcome(((room, step.type, "", dict(step.content), self._host.me),))
 
     async def _go(self, task: Task, step: Go) -> Outcome:

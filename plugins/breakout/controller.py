@@ -30,6 +30,7 @@ from plugins.breakout.domain.desired import (
     desk_wish,
     stray_wish,
 )
+from plugins.breakout.domain.estimate import paced
 from plugins.breakout.domain.model import Errand, Phase, Presence, Seat, Session, Settings
 from plugins.breakout.domain.moments import advance, board_moment, next_moment
 from plugins.breakout.domain.notices import Notice, RoomClosed
@@ -49,9 +50,6 @@ log = structlog.get_logger(__name__)
 
 ERRAND_PAUSE = timedelta(seconds=5)
 """Between two tries to fetch a message that is to be relayed."""
-
-MOST_EARLIER = timedelta(minutes=5)
-"""How much earlier than the settings say a closing notice begins, at most, on a server that throttles."""
 
 STRAYS = -1
 """The numbers of rooms that nobody knows of count down from here."""
@@ -290,21 +288,8 @@ class Controller:
         return desk
 
     def _paced(self, session: Session) -> Settings:
-        """The settings with a closing notice that begins early enough for the last room to have it in time.
-
-        On a server that throttles, the notices to the rooms go out one after another.
-        """
-        pace = self._host.limits.pace()
-        if not pace.per_second:
-            return self._settings
-        seconds = (len(session.open_rooms) - (pace.burst_left or 0)) / pace.per_second
-        earlier = min(MOST_EARLIER, timedelta(seconds=max(0.0, seconds)))
-        settings = self._settings
-        return replace(
-            settings,
-            closing_notice=settings.closing_notice + earlier,
-            long_closing_notice=settings.long_closing_notice + earlier,
-        )
+        """The settings with all that goes out room by room beginning early enough for the last room."""
+        return paced(self._settings, session, self._host.limits.pace())
 
     # --- planning
 

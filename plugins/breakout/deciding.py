@@ -11,6 +11,7 @@ from plugins.breakout import views
 from plugins.breakout.domain.change import Change, ConfirmAsked
 from plugins.breakout.domain.changes.ending import SessionDeleted
 from plugins.breakout.domain.changes.starting import Started
+from plugins.breakout.domain.estimate import START_SAYS
 from plugins.breakout.keys import Control
 from plugins.breakout.store import Sessions
 from plugins.breakout.subject import Subject
@@ -29,10 +30,11 @@ async def decide(
         await Sessions(about.unit.connection).save_desk(replace(about.desk, wanted=False))
     scene = await about.settle(change, fresh_board=isinstance(change.told, Started))
     asks = isinstance(change.told, ConfirmAsked)
+    seconds = about.seconds_to_start(scene, answers=2 if asks else 1, messages=START_SAYS)
     await about.unit.outbox.say(
         question_key(event) if asks else f"reply:{event}",
         room,
-        views.decided(scene, change.told),
+        views.decided(scene, change.told, seconds),
         urgency=Urgency.ANSWER,
         reply_to=event if reply else None,
         thread=thread,

@@ -8,13 +8,14 @@ from datetime import datetime
 
 from bot.commands.parsers import Named
 from bot.matrix.events import Message
-from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ids import RoomId, UserId, server_of
 from bot.message.doc import Doc
 from bot.plugin import Host, Role, Standing, Unit
 from plugins.breakout import announce, views
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change, T_co
 from plugins.breakout.domain.desired import DESK, MARKER
+from plugins.breakout.domain.estimate import seconds_to_start
 from plugins.breakout.domain.model import Session, Settings
 from plugins.breakout.metrics import Metrics
 from plugins.breakout.observe import Hall, is_ignored, is_in, look
@@ -77,6 +78,18 @@ class Subject:
         """What the views need, for this session or a changed one."""
         session = session or self.session
         return await scene_of(self.unit, self.plug.host, self.plug.config, self.hall, self.desk, session)
+
+    def seconds_to_start(self, scene: Scene, *, answers: int, messages: int) -> float:
+        """How long a start of the scene's session takes on this server, so much being said before."""
+        host = self.plug.host
+        return seconds_to_start(
+            scene.plan,
+            host.limits.pace(),
+            own_server=server_of(host.me),
+            answers=answers,
+            messages=messages,
+            desk_is_made=scene.desk is not None,
+        )
 
     async def settle(self, change: Change[T_co], *, fresh_board: bool = False) -> Scene:
         """Save what was decided, say what is to be said, and let the reconciler do the rest."""

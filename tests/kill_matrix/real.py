@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from tests.kill_matrix.story import ACTS, SHORT
 
 AT_ONCE = 16
 """Kills in one session."""
+
+RANDOM = 40
+"""Random kills besides, in the whole run."""
 
 IN_A_SLICE = 6
 
@@ -76,7 +79,14 @@ class Results:
 
 
 async def real(
-    results: Results, console: Console, *, seconds: float, only: str = "", seed: int = 0, encrypted: bool = False
+    results: Results,
+    console: Console,
+    *,
+    seconds: float,
+    only: str = "",
+    kinds: Collection[str] = (),
+    seed: int = 0,
+    encrypted: bool = False,
 ) -> None:
     """Try the points that are not yet in `results`, as many as fit into `seconds`; see `main` for the rest."""
     until = time.monotonic() + seconds
@@ -87,7 +97,7 @@ async def real(
             return
         results.note_seen(undisturbed.seen)
     assert results.seen is not None
-    for group in groups(results, seed, only):
+    for group in groups(results, seed, only, kinds):
         if time.monotonic() > until:
             return
         await _try(group, results, console, encrypted=encrypted)
@@ -108,15 +118,17 @@ async def a_slice(results: Results, console: Console, *, seed: int = 0, encrypte
         await _try(kills, results, console, encrypted=encrypted, acts=SHORT)
 
 
-def groups(results: Results, seed: int = 0, only: str = "") -> list[list[Point]]:
-    """What is left to try, a group for each session, kills and faults in turns."""
+def groups(results: Results, seed: int = 0, only: str = "", kinds: Collection[str] = ()) -> list[list[Point]]:
+    """What is left to try, a group for each session, kills and faults in turns; random kills are of any kind."""
     seen = results.seen
     assert seen is not None
-    points = [*seen.kills(), *(seen.random_kills(seed, 40) if seed else ())]
+    named = [kill for kill in seen.kills() if not kinds or kill.kind in kinds]
+    points = dict.fromkeys([*named, *(seen.random_kills(seed, RANDOM) if seed else ())])
     kills = spread(
         [point for point in points if point.what in (only or point.what) and not results.has(point)], AT_ONCE
     )
-    hurts = [hurt for hurt in seen.hurts() if only in ("", "fault") and not results.has(hurt)]
+    possible = [hurt for hurt in seen.hurts() if not kinds or hurt.kind in kinds]
+    hurts = [hurt for hurt in possible if only in ("", "fault") and not results.has(hurt)]
     # What is not tried again is met once in a session: those that were not reached so far are tried one at a time.
     several = [hurt for hurt in hurts if not results.missed(hurt)]
     faults = in_turn(several, FAULTS_AT_ONCE) + in_turn([hurt for hurt in hurts if hurt not in several], 1)
@@ -186,6 +198,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=3600, help="no session begins later than this")
     parser.add_argument("--slice", action="store_true", help="about a minute and a half of it")
     parser.add_argument("--only", choices=("request", "commit", "fault"), default="", help="one sort of points")
+    parser.add_argument("--kinds", default="", help="only at requests or commits of these kinds, with commas between")
     parser.add_argument("--seed", type=int, default=0, help="for random points besides; 0: none")
     parser.add_argument("--encrypted", action="store_true", help="in encrypted rooms")
     options = parser.parse_args(arguments)
@@ -194,7 +207,8 @@ def main(arguments: list[str]) -> int:
     if options.slice:
         asyncio.run(a_slice(results, console, **how))
     else:
-        asyncio.run(real(results, console, seconds=options.seconds, only=options.only, **how))
+        kinds = frozenset(filter(None, options.kinds.split(",")))
+        asyncio.run(real(results, console, seconds=options.seconds, only=options.only, kinds=kinds, **how))
     console.print(table(results.outcomes))
     console.print(f"{len(results.failures)} sessions went wrong.")
     for outcome in results.outcomes:

@@ -278,6 +278,37 @@ async def test_a_limit_that_stands_is_found_out_with_one_request() -> None:
         assert people.limiter.pace().per_second == 0.2
 
 
+async def test_nothing_that_must_be_in_time_is_risked_in_a_trial() -> None:
+    async with callers() as people:
+        people.limiter.throttled(FIVE)
+        await people.pass_(TRUSTED.total_seconds())
+        for number in range(10 - KEPT_FOR_ANSWERS):
+            await people.ask(f"{number}")
+            await people.end(f"{number}")
+        await people.ask("lock", "!a", Urgency.LOCK)
+        assert "lock" not in people.went
+        await people.pass_(5)
+        assert people.went[-1] == "lock"
+
+
+async def test_a_short_wait_in_a_trial_makes_nobody_believe_in_a_faster_server() -> None:
+    # Any server's next token may be near; seven requests went out at once, and were refused (measured).
+    async with callers() as people:
+        people.limiter.throttled(FIVE)
+        await people.pass_(TRUSTED.total_seconds())
+        people.limiter.throttled(seconds(0.4))
+        assert people.limiter.pace().per_second == 0.2
+
+
+async def test_a_long_wait_in_a_trial_tells_that_the_server_is_not_as_slow_as_it_was() -> None:
+    async with callers() as people:
+        people.limiter.throttled(seconds(9))
+        assert people.limiter.pace().per_second == pytest.approx(1 / 9)
+        await people.pass_(TRUSTED.total_seconds())
+        people.limiter.throttled(seconds(4))
+        assert people.limiter.pace().per_second == 0.2
+
+
 async def test_what_a_former_process_found_is_believed_and_tried() -> None:
     async with callers() as people:
         people.limiter.believe(0.2)

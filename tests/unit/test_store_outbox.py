@@ -39,7 +39,8 @@ class Post:
     async def next(
         self, room: RoomId = ROOM, *, answers: bool = False, now: datetime = NOW
     ) -> tuple[Mail | None, datetime | None]:
-        return await next_due(self.connection, room, now, answers=answers)
+        urgencies = [urgency for urgency in Urgency if (urgency is Urgency.ANSWER) is answers]
+        return await next_due(self.connection, room, now, urgencies)
 
     async def taken(self, *, answers: bool = False, now: datetime = NOW) -> Mail:
         mail, _ = await self.next(answers=answers, now=now)

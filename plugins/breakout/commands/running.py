@@ -14,6 +14,7 @@ from plugins.breakout.deciding import decide, question_key
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes import ending, starting, timing
+from plugins.breakout.domain.estimate import seconds_to_close
 from plugins.breakout.domain.model import Confirm
 from plugins.breakout.subject import Plug
 
@@ -123,7 +124,8 @@ async def end(call: Call[Plug], asked: parsers.End | parsers.Cancelled) -> Doc:
     change = ending.end(
         about.session, by=about.asker, now=now, settings=settings, notice=asked.notice, at_once=asked.at_once
     )
-    return views.ending(await about.settle(change), change.told)
+    seconds = seconds_to_close(change.session, call.state.host.limits.pace(), answers=1)
+    return views.ending(await about.settle(change), change.told, seconds)
 
 
 @plugin.command(

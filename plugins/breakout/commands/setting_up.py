@@ -14,7 +14,7 @@ from plugins.breakout.commands.places import ANYWHERE, it, knowing
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.changes import rooms, seats, setup
 from plugins.breakout.domain.changes.setup import Layout
-from plugins.breakout.domain.estimate import BEFORE_START, seconds_to_start
+from plugins.breakout.domain.estimate import PLAN_SAYS
 from plugins.breakout.domain.refusals import NoSession
 from plugins.breakout.store import Desk, Sessions
 from plugins.breakout.subject import BREAKOUT, Plug
@@ -68,8 +68,7 @@ async def set_up(call: Call[Plug], layout: Layout) -> Doc:
     if not desk.wanted or about.desk is None:
         await sessions.save_desk(Desk(desk.main, desk.room, desk.attempt, wanted=True))
     scene = await about.settle(change, fresh_board=True)
-    seconds = seconds_to_start(change.session, call.state.host.limits.pace(), before=BEFORE_START)
-    return views.set_up(scene, change.told, seconds)
+    return views.set_up(scene, change.told, about.seconds_to_start(scene, answers=2, messages=PLAN_SAYS))
 
 
 @plugin.command(

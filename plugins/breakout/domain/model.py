@@ -300,3 +300,7 @@ class Settings:
     here_for: timedelta = timedelta(minutes=15)
     confirm_within: timedelta = timedelta(minutes=2)
     board_interval: timedelta = timedelta(seconds=5)
+    tell_earlier: timedelta = timedelta()
+    """How much earlier warnings and closing notices begin, on a server that lets them out one after another."""
+    lock_earlier: timedelta = timedelta()
+    """The same for the locks; a room keeps half of its notice all the same."""

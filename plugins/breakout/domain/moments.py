@@ -69,8 +69,11 @@ def _moments(session: Session, settings: Settings) -> Iterator[datetime]:
     if session.clock_at is None and session.phase is Phase.RUNNING:
         yield session.started_at + settings.clock_patience
     if session.ends_at:
-        yield (session.ends_at if session.phase is Phase.CLOSING else _notice_at(session, session.ends_at, settings))
-        yield from (session.ends_at - warning for warning in _open_warnings(session, session.ends_at, settings))
+        yield _lock_at(session, session.ends_at, settings)
+        if session.phase is Phase.RUNNING:
+            yield _notice_at(session, session.ends_at, settings) - settings.tell_earlier
+        warnings = _open_warnings(session, session.ends_at, settings)
+        yield from (session.ends_at - warning - settings.tell_earlier for warning in warnings)
     yield _duration_moment(session, session.started_at, settings)
     if _will_remind(session) and session.clock_at:
         yield session.clock_at + settings.not_in_after
@@ -106,12 +109,12 @@ def _deadline(session: Session, now: datetime, settings: Settings) -> Step:
     if session.phase not in ACTIVE or session.ends_at is None:
         return session, ()
     moment = session.ends_at
-    if now >= moment:
+    if now >= _lock_at(session, moment, settings):
         why = EndReason.TIMER if session.closing_by is None else EndReason.MODERATOR
         missed = (PassedWhileDown(session.id, session.round, moment),) if _late(moment, now, settings) else ()
         ended, notices = finish(session, why=why, now=now)
         return ended, (*missed, *notices)
-    if session.phase is Phase.RUNNING and now >= _notice_at(session, moment, settings):
+    if session.phase is Phase.RUNNING and now >= _notice_at(session, moment, settings) - settings.tell_earlier:
         return begin_closing(session, moment, by=None, now=now, settings=settings)
     return session, ()
 
@@ -121,8 +124,14 @@ def _late(moment: datetime, now: datetime, settings: Settings) -> bool:
 
 
 def _notice_at(session: Session, ends_at: datetime, settings: Settings) -> datetime:
-    """When the timer's closing notice is due."""
+    """When the last room is to have the timer's closing notice."""
     return ends_at - closing_notice(session, ends_at, settings)
+
+
+def _lock_at(session: Session, ends_at: datetime, settings: Settings) -> datetime:
+    """When the first room is locked, so that the last one is at `ends_at`: after half of the notice at the earliest."""
+    began = session.closing_at or _notice_at(session, ends_at, settings)
+    return ends_at - min(settings.lock_earlier, max(timedelta(), ends_at - began) / 2)
 
 
 def _duration_moment(session: Session, started_at: datetime, settings: Settings) -> datetime:
@@ -148,11 +157,13 @@ def _duration(session: Session, now: datetime, settings: Settings) -> Step:
 
 def _open_warnings(session: Session, ends_at: datetime, settings: Settings) -> tuple[timedelta, ...]:
     """The warnings that are still to be given, longest first; one near the closing notice is none."""
-    notice = session.closing_at or _notice_at(session, ends_at, settings)
+    notices = [_notice_at(session, ends_at, settings)] if session.closing_by is None else []
+    notices += [session.closing_at] if session.closing_at is not None else []
     return tuple(
         warning
         for warning in sorted(settings.warnings, reverse=True)
-        if seconds(warning) not in session.warned and abs(ends_at - warning - notice) > NEAR_NOTICE
+        if seconds(warning) not in session.warned
+        and all(abs(ends_at - warning - notice) > NEAR_NOTICE for notice in notices)
     )
 
 
@@ -161,7 +172,7 @@ def _warnings(session: Session, now: datetime, settings: Settings) -> Step:
     if session.phase not in ACTIVE or session.ends_at is None:
         return session, ()
     ends_at = session.ends_at
-    due = [w for w in _open_warnings(session, ends_at, settings) if ends_at - w <= now]
+    due = [w for w in _open_warnings(session, ends_at, settings) if ends_at - w - settings.tell_earlier <= now]
     if not due:
         return session, ()
     notices: list[Notice] = []

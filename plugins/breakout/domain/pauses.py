@@ -48,8 +48,9 @@ class Pauses:
     def until(self, place: Place, stage: Stage, now: datetime) -> datetime | None:
         """When the room may go on with this stage; None: now.
 
-        A failing lock keeps everything back, and the leaving waits for the removals; nothing else waits for another
-        stage: somebody is removed though somebody else cannot be invited.
+        A failing lock keeps everything back, the removals wait for a room to be shut (who is out could walk in again),
+        the leaving for the removals; nothing else waits for another stage: somebody is removed though somebody else
+        cannot be invited.
         """
         waits = [
             pause.until
@@ -65,4 +66,4 @@ class Pauses:
 
 
 def _keeps_back(paused: Stage, stage: Stage) -> bool:
-    return paused is stage or paused is Stage.LOCK or (paused is Stage.REMOVE and stage is Stage.GO)
+    return paused in (stage, Stage.LOCK) or (paused in (Stage.SHUT, Stage.REMOVE) and stage > paused)

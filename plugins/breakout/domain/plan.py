@@ -33,8 +33,10 @@ class Stage(IntEnum):
     """Rooms are made or unlocked and people invited, one room after another, so that some can begin."""
     SHAPE = 2
     """Names and topics."""
-    REMOVE = 3
-    GO = 4
+    SHUT = 3
+    """The ways into rooms that are locked already: that nobody can speak any more is more urgent in the next room."""
+    REMOVE = 4
+    GO = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,8 @@ def _states(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:
         stage = Stage.LOCK if wish.locked else Stage.MAKE
         yield SetState(wish.number, stage, room_id, "m.room.power_levels", wish.power)
     if seen.join_rules != wish.join_rules:
-        yield SetState(wish.number, Stage.LOCK, room_id, "m.room.join_rules", wish.join_rules)
+        stage = Stage.SHUT if wish.locked else Stage.LOCK
+        yield SetState(wish.number, stage, room_id, "m.room.join_rules", wish.join_rules)
     if wish.goes:
         return
     if wish.encrypted and not seen.encrypted:

@@ -100,6 +100,7 @@ def _replaced(told: SetUp) -> tuple[Para, ...]:
 
 
 def _how_long(seconds: float) -> tuple[Para, ...]:
+    """How long a start takes, where that is worth a word."""
     if seconds < A_WHILE:
         return ()
     return (say("The start takes about {time} on this server.", time=length(timedelta(seconds=seconds))),)
@@ -226,21 +227,21 @@ def _crowded(scene: Scene, told: Dealt) -> tuple[Para, ...]:
     return (say("{rooms} have more people than the {seats} that a room has here.", rooms=rooms, seats=seats),)
 
 
-def decided(scene: Scene, told: Started | ConfirmAsked | SessionDeleted) -> Doc:
-    """A start, a deletion, or the question before it."""
+def decided(scene: Scene, told: Started | ConfirmAsked | SessionDeleted, seconds: float) -> Doc:
+    """A start, a deletion, or the question before it; `seconds` that a start takes."""
     match told:
         case Started():
-            return started(scene, told)
+            return started(scene, told, seconds)
         case ConfirmAsked():
-            return confirm_asked(scene, told)
+            return confirm_asked(scene, told, seconds)
         case SessionDeleted(was_running=was_running) if was_running or _is_made(scene):
             return doc(say("The breakout rooms and the desk are being deleted. This room stays as it is."))
         case SessionDeleted():
             return doc(say("The plan is gone, and the desk is being deleted. This room stays as it is."))
 
 
-def started(scene: Scene, told: Started) -> Doc:
-    """What the start does."""
+def started(scene: Scene, told: Started, seconds: float) -> Doc:
+    """What the start does, and how long it takes."""
     session = scene.plan
     rooms = counted_rooms(len(session.open_rooms))
     if session.mode is Mode.CHOOSE:
@@ -249,7 +250,7 @@ def started(scene: Scene, told: Started) -> Doc:
         head = say(
             "The breakout rooms are opening: {rooms} for {people}.", rooms=rooms, people=counted_people(told.seated)
         )
-    lines: list[Para] = []
+    lines = [*_how_long(seconds)]
     if session.limit is not None:
         lines.append(say("They close {time} after the invites are out.", time=length(session.limit)))
     if told.rooms_before != len(session.open_rooms):
@@ -274,7 +275,7 @@ def started(scene: Scene, told: Started) -> Doc:
     return doc(head, lines)
 
 
-def confirm_asked(scene: Scene, told: ConfirmAsked) -> Doc:
+def confirm_asked(scene: Scene, told: ConfirmAsked, seconds: float) -> Doc:
     """The question, and both ways to say yes."""
     p = scene.prefix
     if told.pending.what is Confirm.START:
@@ -284,11 +285,9 @@ def confirm_asked(scene: Scene, told: ConfirmAsked) -> Doc:
             rooms=counted_rooms(told.rooms),
         )
         how = say("Tap ✅, or type `{p} start confirm`.", p=p)
-    else:
-        question = _delete_question(scene, counted_rooms(told.rooms))
-        how = say(
-            "Tap ✅ within {time}, or type `{p} delete confirm`.", p=p, time=length(scene.settings.confirm_within)
-        )
+        return Doc((question, *_how_long(seconds), how), keycaps=("✅",))
+    question = _delete_question(scene, counted_rooms(told.rooms))
+    how = say("Tap ✅ within {time}, or type `{p} delete confirm`.", p=p, time=length(scene.settings.confirm_within))
     return Doc((question, how), keycaps=("✅",))
 
 
@@ -326,10 +325,13 @@ def timer_set(scene: Scene, told: TimerSet) -> Doc:
     return doc([say("The end is taken back.")] if told.reopened else [], said)
 
 
-def ending(scene: Scene, told: Ending) -> Doc:
-    """When everybody is brought back."""
+def ending(scene: Scene, told: Ending, seconds: float) -> Doc:
+    """When everybody is brought back; `seconds` that it takes from the end until the last one is out."""
     if told.ends_at is None:
-        return doc(say("The rooms are closing now, and everybody is brought back."))
+        head = say("The rooms are closing now, and everybody is brought back.")
+        if seconds < A_WHILE:
+            return doc(head)
+        return doc(head, say("That takes about {time} on this server.", time=length(timedelta(seconds=seconds))))
     left = length(told.ends_at - scene.now)
     return doc(
         say("The rooms close at {end}, in {left}; every room is told.", end=scene.clock(told.ends_at), left=left),

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from bot.matrix.ports import Pace
 from bot.matrix.power import Power
 from plugins.breakout.domain.desired import (
     MainRoom,
@@ -18,7 +17,6 @@ from plugins.breakout.domain.desired import (
     desk_wish,
     power_levels,
 )
-from plugins.breakout.domain.estimate import invites_left, requests_to_start, seconds_to_start
 from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat, Session
 from plugins.breakout.domain.plan import MakeRoom, plan, same_power
 
@@ -149,20 +147,3 @@ def test_remote_people_and_those_beyond_ten_are_invited_one_by_one() -> None:
     [step] = plan([wish(crowd)], Observed(), own_server="x")
     assert isinstance(step, MakeRoom)
     assert step.invite == tuple(users[:10])
-
-
-def test_a_start_takes_the_server_s_time_or_as_long_as_its_limits_make_it() -> None:
-    rooms = tuple(Room(number, f"Room {number}") for number in range(1, 21))
-    seats = {f"@p{n}:x": Seat(f"@p{n}:x", n % 20 + 1) for n in range(200)}
-    big = replace(session(Phase.SET_UP), rooms=rooms, seats=seats)
-    assert requests_to_start(big) == (20, 0)
-    assert 5 < seconds_to_start(big, Pace(0.028)) < 10
-    assert seconds_to_start(big, Pace(0.028, 0.2, 8)) == (20 + 1 - 8) / 0.2
-    assert seconds_to_start(big, Pace(0.028, 0.2, -2), before=3) == (20 + 1 + 3 + 2) / 0.2
-    assert seconds_to_start(big, Pace(0.028, 0.2, 8, 0.016, 9)) == (20 - 9) / 0.016
-
-
-def test_how_many_invites_are_out_is_counted_while_running_only() -> None:
-    assert invites_left(session()) == (0, 1)
-    assert invites_left(session(presence=Presence.INVITED)) == (1, 1)
-    assert invites_left(session(Phase.ENDED)) == (0, 0)
