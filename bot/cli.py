@@ -71,6 +71,10 @@ def register(
     ] = None,
     admin_token_file: AdminTokenFile = None,
     display_name: Annotated[str, typer.Option(help="The bot's name, where it has none.")] = "Breakout rooms",
+    appservice: Annotated[
+        Path | None,
+        typer.Option(help="Write a registration for Synapse to this file, by which no limits hold; do nothing else."),
+    ] = None,
     new_password: Annotated[
         bool, typer.Option("--new-password", help="Set a new password of an account that exists, as an admin.")
     ] = False,
@@ -79,13 +83,18 @@ def register(
     ] = False,
 ) -> None:
     """Make the bot's account on a Synapse of which you are an admin, and log it in."""
+    from bot.appservice import make_service
+    from bot.config import read_config
     from bot.register import Means
     from bot.register import register as make_account
     from bot.secret import asked, given
 
+    if appservice is not None:
+        make_service(config, appservice)
+        return
     secret = given("the shared secret", shared_secret_file, SHARED_SECRET)
     token = given("the admin's access token", admin_token_file, ADMIN_TOKEN)
-    if secret is None and token is None:
+    if secret is None and token is None and read_config(config).homeserver.appservice_token is None:
         secret = asked("registration_shared_secret of homeserver.yaml (empty: the account exists)")
     _run(make_account(config, Means(secret, token, display_name, new_password, show_password)), config)
 

@@ -83,6 +83,12 @@ class HomeserverConfig(Part):
     access_token: SecretStr | None = Field(None, description="An access token instead of the password.")
     password_file: Path | None = Field(None, description="A file that holds the password.")
     access_token_file: Path | None = Field(None, description="A file that holds the access token.")
+    appservice_token: SecretStr | None = Field(
+        None, description="The as_token of an application service that has the bot, for which no limits hold."
+    )
+    appservice_token_file: Path | None = Field(
+        None, description="A file that holds it, as `register --appservice` writes it."
+    )
     device_name: str = Field("Breakout rooms", description="The name of the bot's session among its devices.")
 
     @field_validator("url", mode="before")

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bot.config import HomeserverConfig
-from bot.errors import ConfigError, MatrixError, Permanent, StoreError
+from bot.errors import ConfigError, LoginLost, MatrixError, Permanent, StoreError
 from bot.matrix.crypto.identity import KeyStore
-from bot.matrix.http import asking
-from bot.matrix.logins import login_password, whoami
+from bot.matrix.http import Service, asking
+from bot.matrix.logins import login_as_service, login_password, whoami
 from bot.matrix.server import takes_passwords
 
 KEPT = "session.json"
@@ -40,7 +40,13 @@ async def credentials(config: HomeserverConfig, folder: Path) -> Credentials:
     """
     if config.access_token is not None:
         return await _by_token(config)
-    return kept(config, folder) or await _by_password(config, folder)
+    return kept(config, folder) or await _anew(config, folder)
+
+
+def service_of(config: HomeserverConfig, login: Credentials) -> Service | None:
+    """The application service that acts for the bot, where the settings name one."""
+    token = config.appservice_token
+    return None if token is None else Service(token.get_secret_value(), login.user_id, login.device_id)
 
 
 async def renewed(config: HomeserverConfig, folder: Path) -> tuple[Credentials, Credentials | None]:
@@ -52,13 +58,13 @@ async def renewed(config: HomeserverConfig, folder: Path) -> tuple[Credentials, 
         return await _by_token(config), None
     old = kept(config, folder)
     if old is None or await is_accepted(config, old):
-        return old or await _by_password(config, folder), None
-    if config.password is None:
+        return old or await _anew(config, folder), None
+    if config.password is None and config.appservice_token is None:
         raise ConfigError(
             f"The homeserver has signed the bot's device {old.device_id} out: put the account's password into the "
             "settings (homeserver.password_file), and run `breakout-bot login` again."
         )
-    return await _by_password(config, folder), old
+    return await _anew(config, folder), old
 
 
 async def is_accepted(config: HomeserverConfig, login: Credentials) -> bool:
@@ -149,22 +155,31 @@ async def _by_token(config: HomeserverConfig) -> Credentials:
     return Credentials(user, device, token)
 
 
-async def _by_password(config: HomeserverConfig, folder: Path) -> Credentials:
-    if config.password is None:
+async def _anew(config: HomeserverConfig, folder: Path) -> Credentials:
+    if config.password is None and config.appservice_token is None:
         raise ConfigError(
             "The bot has not logged in yet: give homeserver.password_file (or password), or access_token_file (or "
-            "access_token), and run `breakout-bot login`."
+            "access_token), and run `breakout-bot login`; or make the account with `breakout-bot register`."
         )
-    url, password = str(config.url).rstrip("/"), config.password.get_secret_value()
     device = _device_under_way(config, folder)
     try:
-        device, token = await login_password(url, config.user_id, password, config.device_name, device)
-    except Permanent as refused:
+        made = await _login(config, device)
+    except (Permanent, LoginLost) as refused:
         (folder / PENDING).unlink(missing_ok=True)
-        raise ConfigError(await _why_refused(url, config.user_id, refused)) from None
-    made = Credentials(config.user_id, device, token)
+        raise ConfigError(await _why_refused(config, refused)) from None
     keep(folder, made)
     return made
+
+
+async def _login(config: HomeserverConfig, device: str) -> Credentials:
+    """By the application service where there is one, else by password."""
+    url, user = str(config.url).rstrip("/"), config.user_id
+    if config.appservice_token is not None:
+        token = config.appservice_token.get_secret_value()
+        return Credentials(user, *await login_as_service(url, user, token, config.device_name, device))
+    assert config.password is not None  # noqa: S101 - the caller has looked
+    password = config.password.get_secret_value()
+    return Credentials(user, *await login_password(url, user, password, config.device_name, device))
 
 
 def _device_under_way(config: HomeserverConfig, folder: Path) -> str:
@@ -181,9 +196,17 @@ def _device_under_way(config: HomeserverConfig, folder: Path) -> str:
     return device
 
 
-async def _why_refused(url: str, user: str, refused: Permanent) -> str:
+async def _why_refused(config: HomeserverConfig, refused: MatrixError) -> str:
     """Some homeservers take no passwords from programs, and say only that they refuse."""
-    try:
+    url, user = str(config.url).rstrip("/"), config.user_id
+    said = refused.message if isinstance(refused, Permanent) else str(refused)
+    if config.appservice_token is not None:
+        return (
+            f"The homeserver does not let the application service log {user} in ({said.rstrip('.')}): see that its "
+            "homeserver.yaml names the registration file in app_service_config_files, restart it, and run "
+            "`breakout-bot register`."
+        )
+    with suppress(MatrixError):
         async with asking(url) as ask:
             if not await takes_passwords(ask):
                 return (
@@ -191,9 +214,7 @@ async def _why_refused(url: str, user: str, refused: Permanent) -> str:
                     f"what `mas-cli manage issue-compatibility-token {user[1:].partition(':')[0]}` prints into a file, "
                     "and set homeserver.access_token_file to that."
                 )
-    except MatrixError:
-        pass
     return (
-        f"The homeserver refuses the login of {user} ({refused.message.rstrip('.')}): look at homeserver.user_id and "
+        f"The homeserver refuses the login of {user} ({said.rstrip('.')}): look at homeserver.user_id and "
         "homeserver.password, or make the account with `breakout-bot register`."
     )

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bot.clock import SystemClock
 from bot.config import Config, read_config
-from bot.credentials import Credentials, key_store, renewed
+from bot.credentials import Credentials, key_store, renewed, service_of
 from bot.errors import BotError, ConfigError, MatrixError
 from bot.explained import in_words, with_config
 from bot.loader import load, owners
@@ -89,6 +89,7 @@ class _Login:
         async with NioHomeserver.connect(
             self._url, login.user_id, login.device_id, login.access_token, SystemClock(), keys
         ) as account:
+            account.service = service_of(self._config.homeserver, login)
             signer = await account.signer(keys)
             await self._sign(signer, wishes, recovery_key)
             self._say(_limits(await account.find_limits()))

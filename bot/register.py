@@ -16,7 +16,15 @@ from bot.credentials import is_accepted, kept, write
 from bot.errors import BotError, ConfigError, LoginLost, MatrixError, Permanent
 from bot.explained import in_words, lifting, with_config
 from bot.login import Wishes, log_in, look_around
-from bot.matrix.admin import Override, account_exists, lift_limits, limits_of, register_as_admin, register_by_secret
+from bot.matrix.admin import (
+    Override,
+    account_exists,
+    lift_limits,
+    limits_of,
+    register_as_admin,
+    register_as_service,
+    register_by_secret,
+)
 from bot.matrix.http import asking
 from bot.matrix.ids import UserId
 from bot.matrix.profile import complete_profile
@@ -84,6 +92,9 @@ class _Registration:
         if is_in and not self._means.new_password:
             self._say(f"The account {self._me} exists, and the bot is logged in.")
             return None
+        if self._config.homeserver.appservice_token is not None:
+            await self._make_as_service(self._config.homeserver.appservice_token.get_secret_value())
+            return None
         given = self._config.homeserver.password
         if given is None and self._means.shared_secret is None and self._means.admin_token is None:
             raise ConfigError(
@@ -114,6 +125,17 @@ class _Registration:
             self._say(f"The account {self._me} exists.")
         return password
 
+    async def _make_as_service(self, token: str) -> None:
+        async with asking(self._url, token) as ask:
+            try:
+                made = await register_as_service(ask, self._me)
+            except (LoginLost, Permanent) as refused:
+                raise ConfigError(
+                    f"The homeserver does not take the application service ({str(refused).rstrip('.')}): see that its "
+                    "homeserver.yaml names the registration file in app_service_config_files, and restart it."
+                ) from None
+        self._say(f"{'Made the account' if made else 'The account exists:'} {self._me}.")
+
     async def _make(self, password: str) -> bool:
         """Whether the account has this password now, since we made it so."""
         means, name = self._means, self._means.display_name
@@ -137,6 +159,8 @@ class _Registration:
 
     async def _limits(self) -> bool:
         """Lift them if we may; whether none hold."""
+        if self._config.homeserver.appservice_token is not None:
+            return True
         if self._means.admin_token is None:
             return False
         async with asking(self._url, self._means.admin_token) as ask:

@@ -15,7 +15,7 @@ from bot.app import App
 from bot.check import log_faults
 from bot.clock import Clock, SystemClock
 from bot.config import Config, read_config
-from bot.credentials import Credentials, credentials, key_store
+from bot.credentials import Credentials, credentials, key_store, service_of
 from bot.errors import BotError, LoginLost, MatrixError, Temporary
 from bot.health import Health, answers, serving, watch_loop
 from bot.loader import load, owners
@@ -81,6 +81,7 @@ async def _serve(
     keys = key_store(config.store.path)
     where = (url, login.user_id, login.device_id, login.access_token)
     async with NioHomeserver.connect(*where, clock, keys, metrics) as account:
+        account.service = service_of(config.homeserver, login)
         app = App(
             account=account,
             database=database,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-SECRETS = ("password", "access_token")
+SECRETS = ("password", "access_token", "appservice_token")
 
 _EXAMPLES = {
     "homeserver": "`homeserver:`, and below it, indented, `url:`, `user_id:` and `password_file:`",

@@ -140,6 +140,8 @@ async def _limits(place: _Place, admin_token: str | None) -> Finding:
     unlimited = Finding(
         "limits", ok=True, message="the homeserver sets the bot no limits that large sessions would feel"
     )
+    if place.config.homeserver.appservice_token is not None:
+        return Finding("limits", ok=True, message="no limits hold for the application service that the bot belongs to")
     if admin_token is not None:
         async with asking(place.url, admin_token) as ask:
             try:

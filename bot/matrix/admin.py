@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bot.errors import Permanent
-from bot.matrix.http import Ask
+from bot.matrix.http import Ask, path
 from bot.matrix.ids import UserId, server_of
 
 _IN_USE = "M_USER_IN_USE"
@@ -52,6 +52,18 @@ async def register_by_secret(ask: Ask, user: UserId, password: str, display_name
             return None
         raise
     return made.text("user_id")
+
+
+async def register_as_service(ask: Ask, user: UserId) -> bool:
+    """Make an account of an application service, asked with its token; False where there is one."""
+    body = {"type": "m.login.application_service", "username": _localpart(user), "inhibit_login": True}
+    try:
+        await ask("POST", path("register"), body)
+    except Permanent as refused:
+        if refused.errcode == _IN_USE:
+            return False
+        raise
+    return True
 
 
 async def account_exists(ask: Ask, user: UserId) -> bool:

@@ -22,7 +22,7 @@ from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
 from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.crypto.machine import Machine
 from bot.matrix.events import Content, RawEvent, SyncBatch
-from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, ask, counted, open_client, path
+from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, Service, ask, counted, open_client, path
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.limits import Limit, Limiter
 from bot.matrix.ports import Blueprint, Pace, Urgency
@@ -68,6 +68,8 @@ class NioHomeserver:
         self._version: str | None = None
         self._own_rooms: dict[RoomId, str | None] = {}
         self._repeatable_creation = True
+        self.service: Service | None = None
+        """What makes the requests for which limits hold, where the bot belongs to an application service."""
         self._unanswered = 0
         """Syncs in a row that took too long."""
 
@@ -403,7 +405,7 @@ class NioHomeserver:
         """A request whose turn it is; the limiter learns from its answer."""
         began = time.monotonic()
         try:
-            answer = await self._ask(method, where, body, query, timeout_s=timeout_s)
+            answer = await self._ask(method, where, body, query, timeout_s=timeout_s, service=self.service)
         except RateLimited as refused:
             self._limiter.throttled(refused.retry_after or timedelta(), limit)
             raise

@@ -25,6 +25,19 @@ async def login_password(
     return answer.text("device_id"), answer.text("access_token")
 
 
+async def login_as_service(url: str, user_id: str, token: str, device_name: str, device: str) -> tuple[str, str]:
+    """The same by the token of an application service that has the user."""
+    body = {
+        "type": "m.login.application_service",
+        "identifier": {"type": "m.id.user", "user": user_id},
+        "initial_device_display_name": device_name,
+        "device_id": device,
+    }
+    async with asking(url, token) as ask:
+        answer = await ask("POST", path("login"), body)
+    return answer.text("device_id"), answer.text("access_token")
+
+
 async def whoami(url: str, token: str) -> tuple[str, str]:
     """The user id and the device id ("" for none) behind an access token. Raises `Permanent` or `Temporary`."""
     async with asking(url, token) as ask:

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.clock import SystemClock
+from bot.config import read_config
+from bot.credentials import credentials, key_store, service_of
+from bot.matrix.client import NioHomeserver
+from bot.matrix.ports import Blueprint
 from bot.testing.pytest_plugin import People
 from bot.testing.raw import RawUser, open_session
 from bot.testing.synapse import Homeserver
@@ -136,3 +141,49 @@ async def test_a_user_id_of_another_server_is_told_with_the_right_one(
     assert f'`user_id: "{right}"`' in said
     admin.writes(homeserver.url, right, password=None)
     recovery_key(await admin.types("register", "--shared-secret-file", str(secret)))
+
+
+async def test_an_application_service_has_no_limits_and_knows_its_messages_again(shell: Shell, tmp_path: Path) -> None:
+    registration = tmp_path / "service.yaml"
+    settings: dict[str, list[str]] = {"app_service_config_files": ["service.yaml"]}
+    async with Homeserver(limits="stock", settings=settings) as server:
+        shell.writes(server.url, server.user_id("bot"), password=None)
+        said = await shell.types("register", "--appservice", str(registration))
+        assert f"app_service_config_files: [{registration}]" in said
+        text = registration.read_text()
+        assert "Kept" in await shell.types("register", "--appservice", str(registration))
+        assert registration.read_text() == text
+        token = str(shell.data / "appservice-token")
+        shell.writes(server.url, server.user_id("bot"), password=None, appservice_token_file=token)
+        said = await shell.types("register", fails=True)
+        assert "names the registration file in app_service_config_files" in said
+        settings["app_service_config_files"].append(str(registration))
+        await server.restart()
+        said = await shell.types("register")
+        assert "Made the account @bot:localhost" in said
+        assert "no limits" in said
+        recovery_key(said)
+        said = await shell.types("check")
+        assert KNOWN in said
+        assert "no limits hold" in said
+        config = read_config(shell.settings)
+        login = await credentials(config.homeserver, config.store.path)
+        where = (server.url, login.user_id, login.device_id, login.access_token)
+        async with NioHomeserver.connect(*where, SystemClock(), key_store(config.store.path)) as account:
+            account.service = service_of(config.homeserver, login)
+            room = await account.create(Blueprint("Hall", "", {"users": {}}), "key")
+            since = (await account.sync(None, 0)).token
+            texts = [{"msgtype": "m.text", "body": f"{n}"} for n in range(30)]
+            sent = [await account.send(room, "m.room.message", text, f"txn{n}") for n, text in enumerate(texts)]
+            assert await account.send(room, "m.room.message", texts[0], "txn0") == sent[0]
+            batch = await account.sync(since, 10)
+        echoes = {e["event_id"]: e["unsigned"]["transaction_id"] for e in batch.joined[room].timeline}
+        assert echoes == {event: f"txn{n}" for n, event in enumerate(sent)}
+
+
+async def test_a_file_that_is_no_registration_is_not_replaced(shell: Shell, tmp_path: Path) -> None:
+    shell.writes("http://127.0.0.1:1")
+    file = tmp_path / "homeserver.yaml"
+    file.write_text("server_name: hs.example\n")
+    assert "name a file that is not there yet" in await shell.types("register", "--appservice", str(file), fails=True)
+    assert file.read_text() == "server_name: hs.example\n"

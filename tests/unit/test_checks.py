@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from bot.check import log_faults
 from bot.checks.account import account
 from bot.checks.finding import Finding
 from bot.checks.homeserver import homeserver
 from bot.checks.machine import space
 from bot.checks.rooms import rooms
+from bot.clock import SystemClock
 from bot.config import AccessConfig, Config
 from bot.matrix.http import asking
 from bot.matrix.ids import UserId
@@ -175,3 +179,17 @@ async def test_rooms_of_our_own_and_rooms_that_were_replaced_are_no_main_rooms()
     assert "room !r:hs.example" not in await of_rooms(ours)
     assert "room !r:hs.example" not in await of_rooms(CREATE, event("m.room.tombstone", {}))
     assert "invite @bot:hs.example to a room" in (await of_rooms(ours))["rooms"].remedy
+
+
+# --- at the start of the bot
+
+
+async def test_faults_are_logged_with_what_mends_them_and_nothing_else(tmp_path: Path) -> None:
+    shown = {f"GET {VERSIONS}": NEW, f"GET {V3}account/whoami": refusal(401, "M_UNKNOWN_TOKEN")}
+    async with answering(shown) as url:
+        login = {"url": url, "user_id": ME, "access_token": "t"}
+        config = Config.model_validate({"homeserver": login, "store": {"path": str(tmp_path)}})
+        with capture_logs() as logged:
+            await log_faults(config, SystemClock())
+    assert [(line["log_level"], line["found"]) for line in logged] == [("warning", "login")]
+    assert "put a new one there" in logged[0]["message"]
