@@ -72,6 +72,8 @@ def test_secrets_are_hidden_where_settings_are_shown() -> None:
         ({"homeserver": {**EDITED, "url": "no address"}}, "homeserver.url"),
         ({"homeserver": {**EDITED, "colour": "red"}}, "homeserver.colour: there is no such setting"),
         ({"homeserver": EDITED, "logs": {"level": "LOUD"}}, "logs.level"),
+        ({"homeserver": EDITED, "metrics": {"listen": "9469"}}, "metrics.listen: expected an address and a port"),
+        ({"homeserver": EDITED, "metrics": {"listen": "localhost:99999"}}, "metrics.listen"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_path(values: dict[str, object], path: str) -> None:
@@ -159,3 +161,16 @@ def test_a_plugin_that_is_not_there_is_named() -> None:
 def test_the_page_of_the_settings_is_the_newest() -> None:
     written = page({"breakout": load_one("breakout", {}).plugin.config})
     assert PAGE.read_text(encoding="utf-8") == written, "write it anew: python -m bot.settings_page"
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:9469", ("127.0.0.1", 9469)),
+        ("[::1]:9469", ("::1", 9469)),
+        ("localhost:0", ("localhost", 0)),
+        (None, None),
+    ],
+)
+def test_where_metrics_are_served_is_an_address_and_a_port(listen: str | None, address: object) -> None:
+    assert read_config(None, homeserver=EDITED, metrics={"listen": listen}).metrics.address == address

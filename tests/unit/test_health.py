@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import ConfigError
 from bot.health import Health, answers, serving, watch_loop
 from bot.metrics import Metrics
 from bot.testing.clock import FakeClock
+from bot.unit import Transactions
+from tests.unit.store import open_store
 
 ANYWHERE = ("127.0.0.1", 0)
 
@@ -110,3 +114,25 @@ async def test_a_loop_that_is_held_up_is_late() -> None:
     await second.wait()
     watching.cancel()
     assert late == [0.0, 2.5]
+
+
+async def test_a_full_disk_is_seen_with_the_first_write_that_fails_and_is_over_with_the_next(tmp_path: Path) -> None:
+    health = well()
+    async with open_store(tmp_path) as database:
+        transactions = Transactions(
+            database,
+            health.clock,
+            wake=lambda _owner, _key: None,
+            room_has_mail=lambda _room: None,
+            alarms_changed=lambda: None,
+            health=health,
+        )
+        async with transactions.open() as transaction:
+            await transaction.connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        with pytest.raises(SQLAlchemyError):
+            async with transactions.unit("plugin") as unit:
+                await unit.alarms.ring("x" * 100_000, health.clock.now())
+        assert health.parts()["store"] == "the store cannot be written: database or disk is full"
+        async with transactions.open() as transaction:
+            await transaction.connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+        assert health.parts()["store"] == "ok"
