@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,7 +33,10 @@ from bot.store.tables import inbox, sync_position
 log = structlog.get_logger(__name__)
 
 KEPT = timedelta(days=7)
-"""How long handled events are remembered: a repeated one is known by its id, a redacted reaction by its content."""
+"""How long handled events are remembered: a repeated one is known by its id, a redacted reaction by its content.
+
+The words of messages go at once.
+"""
 
 _KINDS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
@@ -137,14 +140,21 @@ class Inbox:
         return None if at is None else from_ms(at)
 
     async def done(self, event_id: str) -> None:
-        """The event is handled."""
-        await self._connection.execute(update(inbox).where(inbox.c.event_id == event_id).values(done=True))
+        """The event is handled; of a message it is enough from here on that there was one."""
+        values: dict[str, Any] = {"done": True}
+        if isinstance(item := await self.event(event_id), Message):
+            values["event"] = _KINDS[Message.__name__].dump_python(_wordless(item), mode="json")
+        await self._connection.execute(update(inbox).where(inbox.c.event_id == event_id).values(**values))
 
     async def event(self, event_id: str) -> Item | None:
         """An event that came in within the last days; None for an unknown one."""
         query = select(inbox.c.kind, inbox.c.event).where(inbox.c.event_id == event_id)
         row = (await self._connection.execute(query)).one_or_none()
         return None if row is None else _read(row.kind, row.event)
+
+
+def _wordless(message: Message) -> Message:
+    return replace(message, body="", html=None, content={})
 
 
 def _read(kind: str, event: Any) -> Item | None:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from plugins.breakout.domain.changes.ending import forgotten
 from plugins.breakout.domain.model import Phase, Session
 
 metadata = MetaData()
@@ -132,12 +133,14 @@ class Sessions:
         """Save the next revision and return it; `OutdatedError` where the loaded one is not the newest."""
         saved = replace(session, revision=session.revision + 1)
         retired = retired or session.phase is Phase.DELETED
+        over = retired and all(room.closed or room.room_id is None for room in session.rooms)
+        saved = forgotten(saved) if over else saved
         values = {
             "main": session.main,
             "revision": saved.revision,
             "phase": str(session.phase),
             "retired": retired,
-            "over": retired and all(room.closed or room.room_id is None for room in session.rooms),
+            "over": over,
             "body": _codec.dump_python(saved, mode="json", fallback=dict, warnings=False),  # mappingproxy
         }
         if session.revision == 0:

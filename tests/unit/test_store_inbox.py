@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.matrix.events import (
@@ -150,6 +151,14 @@ async def test_handled_events_are_forgotten_after_a_while_and_open_ones_never(in
     await inbox.accept(BATCH, [], NOW + KEPT + timedelta(seconds=1))
     assert await inbox.event("$1") is None
     assert [row.event_id for row in await inbox.pending()] == ["$2"]
+
+
+async def test_of_a_handled_message_the_words_are_forgotten_at_once(inbox: Inbox, connection: AsyncConnection) -> None:
+    said = replace(message(1), body="Very private", html="<b>Very private</b>", content={"body": "Very private"})
+    await inbox.accept(BATCH, [said], NOW)
+    await inbox.done("$1")
+    assert await inbox.event("$1") == replace(said, body="", html=None, content={})
+    assert "private" not in str((await connection.execute(select(table))).all())
 
 
 async def test_who_wrote_last_never_turns_back_nor_lies_ahead(inbox: Inbox, rooms: RoomStates) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.store.database import Database
 from bot.store.migrate import migrate
 from plugins.breakout.domain.model import Confirm, Errand, Help, Mode, Pending, Phase, Presence, Room, Seat, Session
 from plugins.breakout.store import Desk, OutdatedError, Sessions
+from plugins.breakout.store import sessions as table
 from tests.unit.breakout.example import MAIN, MOD, NOW, running_session
 
 LATER = NOW + timedelta(minutes=7, microseconds=1500)
@@ -149,3 +153,14 @@ async def test_a_desk_is_remembered_and_each_attempt_to_make_it_has_a_key_of_its
     assert await sessions.desk(MAIN) == made
     assert await sessions.mains() == [MAIN]
     assert made.creation_key != replace(made, attempt=2).creation_key
+
+
+async def test_of_a_session_of_which_nothing_is_left_nobody_is_remembered(connection: AsyncConnection) -> None:
+    store = Sessions(connection)
+    saved = await store.save(FULL)
+    gone = replace(saved, phase=Phase.DELETED, rooms=tuple(replace(room, closed=True) for room in saved.rooms))
+    await store.save(gone)
+    [body] = (await connection.execute(select(table.c.body))).scalars()
+    assert not re.findall(r"@\w+:x|please|Discuss", json.dumps(body))
+    assert await store.knows(MAIN)
+    assert await store.of_id(FULL.id) is not None

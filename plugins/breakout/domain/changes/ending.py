@@ -169,6 +169,22 @@ def deleted(session: Session, *, now: datetime) -> Change[SessionDeleted]:
     return Change(discard(session), SessionDeleted(was_running), notices)
 
 
+def forgotten(session: Session) -> Session:
+    """What is kept of a session of which nothing is left: that there was one, with its rooms; nobody's name or word."""
+    return Session(
+        id=session.id,
+        main=session.main,
+        phase=session.phase,
+        mode=session.mode,
+        rooms=tuple(replace(room, task="", help=None) for room in session.rooms),
+        set_up_by="",
+        revision=session.revision,
+        round=session.round,
+        started_at=session.started_at,
+        ended_at=session.ended_at,
+    )
+
+
 def discard(session: Session) -> Session:
     """The session deleted: nothing of it is wanted any more."""
     return replace(session, phase=Phase.DELETED, pending=None)
