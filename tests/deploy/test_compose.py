@@ -72,6 +72,10 @@ def test_the_bot_can_write_its_data_and_nothing_else(stack: dict[str, Any]) -> N
     assert bot["security_opt"] == ["no-new-privileges:true"]
     assert bot["volumes"] == ["bot:/data"]
     assert VALUES["SECRET"] not in str(bot)
+    once = stack["services"]["register"]
+    assert {key: once[key] for key in bot if key in once and key not in ("environment", "restart")} == {
+        key: value for key, value in bot.items() if key not in ("environment", "restart", "mem_limit")
+    }
 
 
 def test_its_settings_are_settings_of_the_bot(stack: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
