@@ -146,7 +146,7 @@ def _limits(per_second: float | None) -> str:
         return "The homeserver sets the bot no limits that large sessions would feel."
     return (
         f"The homeserver lets the bot make {per_second * 60:.0f} requests a minute: large sessions take minutes to "
-        "start. An admin of the homeserver can lift that with one call, see docs/install.md."
+        "start. An admin of the homeserver can lift that: `breakout-bot register --admin-token-file FILE`."
     )
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import SecretStr
 from rich.console import Console
 
+from bot.clock import Clock, SystemClock
 from bot.config import Config, read_config
 from bot.credentials import is_accepted, kept, write
-from bot.errors import BotError, ConfigError, LoginLost, MatrixError, Permanent
+from bot.errors import BotError, ConfigError, LoginLost, MatrixError, Permanent, RateLimited
 from bot.explained import in_words, lifting, with_config
 from bot.login import Wishes, log_in, look_around
 from bot.matrix.admin import (
@@ -29,6 +33,11 @@ from bot.matrix.http import asking
 from bot.matrix.ids import UserId
 from bot.matrix.profile import complete_profile
 from bot.store.database import Database
+
+T = TypeVar("T")
+
+TRIES = 5
+"""Name and picture take two requests that a stock homeserver makes us wait for."""
 
 PENDING = "registration.pending.json"
 """The password of an account that is being made, until it is logged in: a kill between the two costs nothing."""
@@ -178,7 +187,9 @@ class _Registration:
         picture = files("bot").joinpath("avatar.png").read_bytes()
         async with asking(self._url, token) as ask:
             try:
-                changed = await complete_profile(ask, self._me, self._means.display_name, picture)
+                changed = await _patiently(
+                    lambda: complete_profile(ask, self._me, self._means.display_name, picture), SystemClock()
+                )
             except Permanent as refused:
                 self._say(f"Its name or picture could not be set: {refused.message}")
                 return
@@ -228,3 +239,13 @@ class _Registration:
 
     def _say(self, text: str) -> None:
         self._console.print(with_config(text, self._config.file), markup=False)
+
+
+async def _patiently(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """What `call` returns, asked again when the homeserver lets us: a stock one has just shown how fast it is."""
+    for _ in range(TRIES - 1):
+        try:
+            return await call()
+        except RateLimited as limited:
+            await clock.sleep_until(clock.now() + (limited.retry_after or timedelta()))
+    return await call()

@@ -62,7 +62,7 @@ async def _login(config: Config) -> Credentials | Finding:
     if login is None:
         remedy = "run `breakout-bot login`"
         if config.homeserver.password is None:
-            remedy = "give homeserver.password_file in the settings, and " + remedy
+            remedy = f"make the account with `breakout-bot register`; or give homeserver.password_file, and {remedy}"
         return Finding("login", ok=False, message="the bot has not logged in yet", remedy=remedy)
     if not await is_accepted(config.homeserver, login):
         return Finding(
@@ -165,5 +165,6 @@ async def _limits(place: _Place, admin_token: str | None) -> Finding:
         ok=False,
         message=f"large sessions take minutes to start: the homeserver lets the bot make {rate * 60:.0f} requests a "
         "minute",
-        remedy=f"have an admin lift that: {lifting(place.url, place.me)} and run `breakout-bot login` again",
+        remedy="have an admin lift that: `breakout-bot register --admin-token-file FILE`, or "
+        f"{lifting(place.url, place.me)} and then `breakout-bot login`",
     )

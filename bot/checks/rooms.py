@@ -51,7 +51,7 @@ async def rooms(ask: Ask, me: UserId) -> AsyncIterator[Finding]:
     main = [room for room in joined if room.creator != me and "m.room.tombstone" not in room.state]
     for room in sorted(main, key=lambda room: room.name):
         yield _rights(room, me)
-    said = f"in {len(main)} main rooms and {len(joined) - len(main)} others, {len(batch.invited)} invites open"
+    said = f"main rooms: {len(main)}, others: {len(joined) - len(main)}, open invites: {len(batch.invited)}"
     remedy = "" if main else f"next: invite {me} to a room, and type !breakout there"
     yield Finding("rooms", ok=True, message=said, remedy=remedy)
 

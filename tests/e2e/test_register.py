@@ -72,6 +72,20 @@ async def test_the_shared_secret_makes_an_account_that_is_logged_in(
     assert await profile(admin, homeserver) == found
 
 
+async def test_a_homeserver_that_makes_us_wait_is_waited_for(
+    stock_homeserver: Homeserver, people: People, shell: Shell, tmp_path: Path
+) -> None:
+    shell.writes(stock_homeserver.url, stock_homeserver.user_id(people.localpart("bot")), password=None)
+    file = tmp_path / "secret"
+    file.write_text(stock_homeserver.registration_secret)
+    said = await shell.types("register", "--shared-secret-file", str(file))
+    assert "12 requests a minute" in said
+    assert "avatar_url" in await profile(shell, stock_homeserver)
+    said = await shell.types("check", fails=True)
+    assert "✗ large sessions take minutes to start" in said
+    assert f"`breakout-bot register --config {shell.settings} --admin-token-file FILE`" in said
+
+
 async def test_an_admins_token_makes_the_account_and_lifts_its_limits(admin: Shell, token: Path) -> None:
     said = await admin.types("register", "--admin-token-file", str(token), "--display-name", "Groups")
     assert "Made the account" in said
