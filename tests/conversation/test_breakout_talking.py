@@ -279,6 +279,9 @@ async def test_help_is_withdrawn_in_words_and_has_a_cool_down() -> None:
         await red.says("@bob", "!help")
         assert "second" in await red.says("@bob", "!help")
         assert "taken back" in await red.says("@bob", "!help cancel")
+        await talk.passes(61)
+        nothing = "Red has not asked for help, so there is nothing to take back."
+        assert await red.says("@bob", "!help cancel") == nothing
 
 
 async def test_nobody_has_come_is_said_once_more() -> None:

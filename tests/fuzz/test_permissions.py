@@ -25,6 +25,7 @@ REASONS = {
     "already": "running already",
     "calm": "Nothing is closing",
     "asked": "Nothing waits",
+    "waits": "waits for a yes, not",
     "seat": "has no seat. Give one",
 }
 
@@ -43,13 +44,13 @@ rename Green to Blue    | none | ✓      | ✓       | closing | ✓     | ✓
 task all Read page 12   | none | ✓      | ✓       | closing | ✓     | ✓
 status                  | none | ✓      | ✓       | ✓       | ✓     | ✓
 start 20m               | none | ✓      | already | already | ✓     | ✓
-start confirm           | asked | asked  | asked   | asked   | asked | asked
+start confirm           | none | asked  | already | already | asked | waits
 timer 15m               | none | shut   | ✓       | closing | shut  | shut
 extend 5m               | none | shut   | ✓       | ✓       | shut  | shut
 end 2m                  | none | shut   | ✓       | ✓       | shut  | shut
 end cancel              | none | shut   | calm    | ✓       | shut  | shut
 delete                  | none | ✓      | ✓       | ✓       | ✓     | ✓
-delete confirm          | asked | asked  | asked   | asked   | asked | ✓
+delete confirm          | none | asked  | asked   | asked   | asked | ✓
 broadcast Hello         | none | shut   | ✓       | ✓       | shut  | shut
 tell Red Hello          | none | shut   | ✓       | ✓       | shut  | shut
 visit Red               | none | shut   | ✓       | ✓       | shut  | shut
@@ -89,7 +90,7 @@ CALLS = """
                         | none | set up | running | closing | ended | delete asked
 !help we are stuck      | none | shut   | ✓       | ✓       | shut  | shut
 """
-"""A call for help, which from a moderator and in the main room is a question about the bot."""
+"""A call for help, which from a moderator is a question about the bot; in the main room it is always answered."""
 
 ANYWHERE = """
                         | none | set up | running | closing | ended | delete asked

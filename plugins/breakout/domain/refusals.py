@@ -316,9 +316,10 @@ class HelpCooldown(Refusal):
 
 @dataclass(eq=False)
 class NoHelpRequest(Refusal):
-    """No open help request of this room (None: of any room)."""
+    """No open help request of this room (None: of any room); `withdrawing`: somebody of it takes one back."""
 
     room: str | None
+    withdrawing: bool = False
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""The replies: what came of each command."""
+"""The replies to all commands but those that plan the rooms: what came of each."""
 
 from __future__ import annotations
 
@@ -9,164 +9,24 @@ from bot.message.doc import Bullets, Doc, Inline, Para, Text, doc
 from plugins.breakout.domain.change import ConfirmAsked
 from plugins.breakout.domain.changes.ending import Ending, SessionDeleted
 from plugins.breakout.domain.changes.help import HelpTold
-from plugins.breakout.domain.changes.rooms import RemovedRoom, RenamedRoom, TaskChanged
 from plugins.breakout.domain.changes.seats import Assigned, Dealt, Rejoin, Rejoined, Unassigned
-from plugins.breakout.domain.changes.setup import SetUp
 from plugins.breakout.domain.changes.starting import Started
 from plugins.breakout.domain.changes.timing import TimerSet
 from plugins.breakout.domain.model import Confirm, Mode, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.words import (
+    A_WHILE,
     counted_people,
     counted_rooms,
-    in_a_row,
+    how_long,
     length,
     listed,
-    mode_name,
-    numbered,
     people,
     say,
     say_n,
     text,
     text_n,
 )
-
-A_WHILE = 2.0
-"""Seconds from which on it is worth saying how long something takes."""
-
-
-def set_up(scene: Scene, told: SetUp, seconds: float) -> Doc:
-    """What `setup` has planned, for whom, and how long the start will take."""
-    session = scene.plan
-    names = listed([Text(room.name) for room in session.open_rooms])
-    head = say_n(
-        "{count} breakout room is planned: {names} ({mode}).",
-        "{count} breakout rooms are planned: {names} ({mode}).",
-        len(session.open_rooms),
-        names=names,
-        mode=mode_name(session.mode),
-    )
-    return doc(head, _replaced(told), _who(told), _how_long(seconds), _after_setup(scene))
-
-
-def _who(told: SetUp) -> Para:
-    """How many people there are, take part, seem to be here, and have a seat."""
-    members, count = told.members, told.participants
-    if not count:
-        return say_n(
-            "{count} person is in the main room, and nobody takes part.",
-            "{count} people are in the main room, and nobody takes part.",
-            members,
-        )
-    if count == members:
-        first = say_n(
-            "{count} person is in the main room, and takes part.",
-            "{count} people are in the main room, and all take part.",
-            members,
-        )
-    else:
-        first = say_n(
-            "{people} are in the main room, and {count} of them takes part.",
-            "{people} are in the main room, and {count} of them take part.",
-            count,
-            people=counted_people(members),
-        )
-    return Para((*first.parts, Text(" "), *_seem_here(told.here, count).parts, Text(" "), *_seats(told).parts))
-
-
-def _seem_here(here: int, count: int) -> Para:
-    if count == 1:
-        return say("They seem to be here.") if here else say("They do not seem to be here.")
-    if not here:
-        return say("None of them seems to be here.")
-    if here == count:
-        return say("All {count} seem to be here.", count=count)
-    return say_n("{count} of {all} seems to be here.", "{count} of {all} seem to be here.", here, all=count)
-
-
-def _seats(told: SetUp) -> Para:
-    if not told.seated:
-        return say("Nobody has a seat yet.")
-    if told.seated == told.participants:
-        return say_n("They have a seat.", "All {count} have a seat.", told.seated)
-    return say_n("{count} of {all} has a seat.", "{count} of {all} have a seat.", told.seated, all=told.participants)
-
-
-def _replaced(told: SetUp) -> tuple[Para, ...]:
-    if told.replaced is None or not told.replaced.rooms:
-        return ()
-    names = listed([Text(room.name) for room in told.replaced.open_rooms])
-    return (say("It replaces the plan of {names}.", names=names),)
-
-
-def _how_long(seconds: float) -> tuple[Para, ...]:
-    """How long a start takes, where that is worth a word."""
-    if seconds < A_WHILE:
-        return ()
-    return (say("The start takes about {time} on this server.", time=length(timedelta(seconds=seconds))),)
-
-
-def _after_setup(scene: Scene) -> Para:
-    p, session = scene.prefix, scene.plan
-    empty = [room for room in session.open_rooms if not session.people_of(room.number)]
-    match session.mode:
-        case Mode.AUTO if not session.seats:
-            return say("Nobody has a seat yet, so it cannot start. `{p} fill` seats those who come.", p=p)
-        case Mode.AUTO if empty:
-            return say(
-                "There are more rooms than people, so it cannot start. Try `{p} setup {count}`.",
-                p=p,
-                count=len(session.seats),
-            )
-        case Mode.AUTO:
-            return say("Next: `{p} start 20m`, or first `{p} assign @ann to 2`.", p=p)
-        case Mode.MANUAL:
-            return say("Next: `{p} assign @ann @bob to 1`, then `{p} start 20m`.", p=p)
-        case Mode.CHOOSE:
-            return say("People choose with the numbers on the board. Next: `{p} start 20m`.", p=p)
-
-
-def rooms_added(scene: Scene, rooms: Sequence[Room]) -> Doc:
-    """The rooms that are new, with their numbers."""
-    del scene
-    if len(rooms) == 1:
-        return doc(say("{room} is added as number {number}.", room=rooms[0].name, number=rooms[0].number))
-    return doc(say("Added: {rooms}.", rooms=numbered(rooms)))
-
-
-def room_removed(scene: Scene, told: RemovedRoom) -> Doc:
-    """The room that is gone, and its people."""
-    head = say("{room} is removed.", room=told.room.name)
-    left = scene.plan.open_rooms
-    keep = [] if in_a_row(room.number for room in left) else [_keep_numbers(left)]
-    if not told.users:
-        return doc(head, keep)
-    next_ = say("`{p} fill` seats them elsewhere.", p=scene.prefix)
-    return doc(head, say("Without a seat now: {people}.", people=people(scene, told.users)), next_, keep)
-
-
-def _keep_numbers(rooms: Sequence[Room]) -> Para:
-    return say_n(
-        "The other one keeps its number: {rooms}.",
-        "The others keep their numbers: {rooms}.",
-        len(rooms),
-        rooms=numbered(rooms),
-    )
-
-
-def room_renamed(scene: Scene, told: RenamedRoom) -> Doc:
-    """The new name."""
-    del scene
-    return doc(say("{former} is now {name}.", former=told.former, name=told.room.name))
-
-
-def task_changed(scene: Scene, told: TaskChanged) -> Doc:
-    """The rooms with their task."""
-    del scene
-    names = listed([Text(room.name) for room in told.rooms])
-    if not told.rooms[0].task:
-        return doc(say("The task of {rooms} is taken away.", rooms=names))
-    return doc(say("The task of {rooms}: {task}", rooms=names, task=told.rooms[0].task))
 
 
 def assigned(scene: Scene, told: Assigned) -> Doc:
@@ -250,7 +110,7 @@ def started(scene: Scene, told: Started, seconds: float) -> Doc:
         head = say(
             "The breakout rooms are opening: {rooms} for {people}.", rooms=rooms, people=counted_people(told.seated)
         )
-    lines = [*_how_long(seconds)]
+    lines = [*how_long(seconds)]
     if session.limit is not None:
         lines.append(say("They close {time} after the invites are out.", time=length(session.limit)))
     if told.rooms_before != len(session.open_rooms):
@@ -285,7 +145,7 @@ def confirm_asked(scene: Scene, told: ConfirmAsked, seconds: float) -> Doc:
             rooms=counted_rooms(told.rooms),
         )
         how = say("Tap ✅, or type `{p} start confirm`.", p=p)
-        return Doc((question, *_how_long(seconds), how), keycaps=("✅",))
+        return Doc((question, *how_long(seconds), how), keycaps=("✅",))
     question = _delete_question(scene, counted_rooms(told.rooms))
     how = say("Tap ✅ within {time}, or type `{p} delete confirm`.", p=p, time=length(scene.settings.confirm_within))
     return Doc((question, how), keycaps=("✅",))

@@ -367,6 +367,8 @@ def _(e: r.HelpCooldown, t: Teller) -> Iterable[Para]:
 def _(e: r.NoHelpRequest, t: Teller) -> Iterable[Para]:
     if e.room is None:
         yield say("Nobody is waiting for help.")
+    elif e.withdrawing:
+        yield say("{room} has not asked for help, so there is nothing to take back.", room=e.room)
     else:
         yield say("{room} is not waiting for help. `{p} queue` shows who is.", room=e.room, p=t.prefix)
 

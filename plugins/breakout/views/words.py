@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from bot.message.doc import Inline, Mention, Text
+from bot.message.doc import Inline, Mention, Para, Text
 from bot.message.sentence import Catalogue
 from plugins.breakout.domain.model import Mode, Room
 from plugins.breakout.scene import Scene
 
 catalogue = Catalogue()
 say, say_n, text, text_n = catalogue.say, catalogue.say_n, catalogue.text, catalogue.text_n
+
+A_WHILE = 2.0
+"""Seconds from which on it is worth saying how long something takes."""
 
 MOST_NAMES = 40
 """Longer lists fall back to counts."""
@@ -80,6 +83,13 @@ def length(span: timedelta) -> str:
     ]
     parts = [words for amount, words in units if amount]
     return " ".join(parts[:2]) or text("a moment")
+
+
+def how_long(seconds: float) -> tuple[Para, ...]:
+    """How long a start takes, where that is worth a word."""
+    if seconds < A_WHILE:
+        return ()
+    return (say("The start takes about {time} on this server.", time=length(timedelta(seconds=seconds))),)
 
 
 def mode_name(mode: Mode) -> str:

@@ -95,6 +95,8 @@ def _asking(session: Session | None, user: str, text: str, now: datetime, settin
 def withdraw_help(session: Session | None, number: int, user: str) -> Change[HelpTold]:
     """The room needs no help any more (anybody in it may say so). Raises `NoHelpRequest`."""
     session = require(session, "help")
+    if session.room(number).help is None:
+        raise NoHelpRequest(session.room(number).name, withdrawing=True)
     return _closed(session, number, HelpEnd.WITHDRAWN, user)
 
 
