@@ -51,23 +51,28 @@ class Stalls:
             last = now
 
 
-async def timed(name: str, act: Awaitable[Any]) -> None:
-    """Print how long it took, and the longest stall meanwhile."""
+async def timed(name: str, act: Awaitable[Any]) -> tuple[float, float]:
+    """Print and return how long it took, and the longest stall meanwhile, in seconds."""
     stalls = Stalls()
     watch, began = asyncio.create_task(stalls.watch()), time.perf_counter()
     await act
     took = time.perf_counter() - began
     watch.cancel()
     print(f"{name:44} {took:7.2f} s   longest stall {stalls.longest * 1000:6.0f} ms", flush=True)
+    return took, stalls.longest
 
 
-async def benchmark(rooms: int, people: int) -> None:
-    """Make the rooms, send in both ways, print."""
+Row = dict[str, Any]
+
+
+async def benchmark(rooms: int, people: int) -> list[Row]:
+    """Make the rooms, send in both ways, print; returns `when`, `who`, `seconds` and `stall` of each broadcast."""
+    rows: list[Row] = []
     logging.getLogger("nio").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         (place := Path(folder) / "stock").mkdir()
         async with Homeserver() as server:
-            users = await _in_parallel([_person(server, f"p{n}", Path(folder)) for n in range(people + rooms)])
+            users = await _in_parallel([person(server, f"p{n}", Path(folder)) for n in range(people + rooms)])
             stock = await server.account("stock", "secret")
             async with _ours(server, Path(folder) / "ours") as bot:
                 shares = [users[n:people:rooms] for n in range(rooms)]
@@ -79,19 +84,23 @@ async def benchmark(rooms: int, people: int) -> None:
                         "ours": lambda room, key: _say(bot, room, key),
                         "stock nio": lambda room, key: _say_stock(client, room, key),
                     }
-                    await _measure("nobody has keys", ways, made, "first")
-                    await _measure("nothing has changed", ways, made, "second")
+                    rows += await _measure("nobody has keys", ways, made, "first")
+                    rows += await _measure("nothing has changed", ways, made, "second")
                     for room, newcomer in zip(made, users[people:], strict=True):
                         await bot.invite(RoomId(room), UserId(newcomer.user_id), "")
                         await _join(server, newcomer, room)
                     await bot.sync(since, 0)
                     await client.sync(0)
-                    await _measure("one more in each room", ways, made, "third")
+                    rows += await _measure("one more in each room", ways, made, "third")
+    return rows
 
 
-async def _measure(when: str, ways: Mapping[str, Send], rooms: Sequence[str], key: str) -> None:
+async def _measure(when: str, ways: Mapping[str, Send], rooms: Sequence[str], key: str) -> list[Row]:
+    rows = []
     for who, send in ways.items():
-        await timed(f"{when}: {who}", _broadcast(rooms, send, key))
+        took, stall = await timed(f"{when}: {who}", _broadcast(rooms, send, key))
+        rows.append({"when": when, "who": who, "seconds": round(took, 3), "stall": round(stall, 4)})
+    return rows
 
 
 async def _broadcast(rooms: Sequence[str], send: Send, key: str) -> None:
@@ -107,7 +116,7 @@ async def _say_stock(client: AsyncClient, room: str, key: str) -> None:
     await client.room_send(room, "m.room.message", content, f"{room}{key}", ignore_unverified_devices=True)
 
 
-async def _person(server: Homeserver, name: str, folder: Path) -> Account:
+async def person(server: Homeserver, name: str, folder: Path) -> Account:
     """Somebody with one device, whose keys are at the homeserver."""
     login = await server.account(name, "secret")
     machine = Machine(UserId(login.user_id), login.device_id, folder / name, "key")
@@ -136,7 +145,7 @@ async def _stock(server: Homeserver, login: Account, folder: Path) -> AsyncItera
         await client.keys_upload()
         yield client
     finally:
-        await client.close()
+        await client.close()  # type: ignore[no-untyped-call]
 
 
 async def _room(bot: NioHomeserver, number: int, users: Sequence[Account], stock: Account) -> str:

@@ -1,0 +1,121 @@
+"""What the benchmarks compute from what they measured, and that what is measured once is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.figures import Spread, exponent, number, quantiles, ratios, table
+from bench.ground import Size
+from bench.operations import COURSES, FLOOR, NOTED, OURS, PEER, START, USUAL
+from bench.report import BEGIN, FINISH, report, write
+from bench.results import Results
+from bench.stock import seconds
+
+
+def test_a_spread_is_the_median_with_the_least_and_the_most() -> None:
+    assert str(Spread.of([3.0, 1.0, 2.0])) == "2.00 (1.00–3.00)"
+    assert str(Spread.of([12.34])) == "12.3"
+    assert Spread.of([]) is None
+
+
+def test_numbers_have_no_more_digits_than_noise_leaves_them() -> None:
+    assert [number(value) for value in (0.123, 9.99, 10.04, 123.4)] == ["0.12", "9.99", "10.0", "123"]
+
+
+def test_a_ratio_compares_the_same_repetitions_only() -> None:
+    slow_machine_in_the_second = {0: 1.0, 1: 10.0, 2: 1.0}
+    assert ratios(slow_machine_in_the_second, {0: 2.0, 1: 20.0}) == Spread(0.5, 0.5, 0.5)
+    assert ratios({}, {0: 1.0}) is None
+
+
+def test_percentiles_are_values_that_were_measured() -> None:
+    values = [float(n) for n in range(1, 101)]
+    assert quantiles(values, 50, 95, 99) == (50.0, 95.0, 99.0)
+    assert quantiles([7.0], 50, 99) == (7.0, 7.0)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_the_exponent_of_a_power_law_is_found(power: float) -> None:
+    assert exponent([(x, 3 * x**power) for x in (12.0, 55.0, 110.0, 220.0)]) == pytest.approx(power)
+
+
+def test_a_table_is_markdown() -> None:
+    assert table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_what_was_measured_is_found_again_by_a_later_run(tmp_path: Path) -> None:
+    file = tmp_path / "results" / "rows.jsonl"
+    Results(file, "code").add("cycle", [{"done": 1.0}, {"done": 2.0}], rooms=2, repetition=0)
+    later = Results(file, "code")
+    assert later.has("cycle", rooms=2, repetition=0)
+    assert [row["done"] for row in later.of("cycle", rooms=2)] == [1.0, 2.0]
+    assert not later.has("cycle", rooms=2, repetition=1)
+
+
+def test_what_was_measured_of_other_code_is_measured_again(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    Results(file, "old").add("idle", [{"ready": 1.0}], halls=0)
+    assert not Results(file, "new").has("idle", halls=0)
+
+
+def test_a_line_that_a_kill_cut_off_is_no_result(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    Results(file, "code").add("idle", [{"ready": 1.0}], halls=0)
+    with file.open("a") as out:
+        out.write('{"what": "idle", "co')
+    Results(file, "code").add("idle", [{"ready": 2.0}], halls=1)
+    assert [row["ready"] for row in Results(file, "code").of("idle")] == [1.0, 2.0]
+
+
+def test_every_operation_is_reported_under_a_name_of_its_own() -> None:
+    assert len({operation.name for operation in NOTED}) == len(NOTED)
+    assert all(operation in course.operations for course in COURSES for operation in course.noted)
+
+
+def test_the_floor_is_done_when_our_bot_is_and_the_peer_may_do_less() -> None:
+    for operation in NOTED:
+        assert OURS in operation.says
+        assert operation.done(OURS, Size(2, 10)).keys() >= operation.done(PEER, Size(2, 10)).keys()
+        assert operation.done(FLOOR, Size(2, 10)) == operation.done(OURS, Size(2, 10))
+
+
+def test_stock_limits_cost_nothing_within_the_burst_and_five_seconds_a_request_beyond() -> None:
+    assert seconds("start", Size(2, 10)) == 0
+    assert seconds("start", Size(10, 100)) == pytest.approx(15)
+    assert seconds("end", Size(2, 10)) == pytest.approx((2 * 2 + 10 + 3 - 8) * 5)
+    assert seconds("start", Size(20, 200)) == pytest.approx(10 / 0.016)
+
+
+def test_the_report_takes_the_place_of_the_former_one_and_of_nothing_else(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text("# Benchmarks\n\nWhat stood before.\n")
+    results = Results(tmp_path / "rows.jsonl", "code")
+    results.add("machine", [{"cpu": "quick", "cores": 2, "system": "Linux 6", "versions": {"Python": "3.11"}}])
+    write(results, page, "python -m bench --quick")
+    once = page.read_text()
+    write(results, page, "python -m bench --quick")
+    assert page.read_text() == once
+    assert once.startswith("# Benchmarks\n\nWhat stood before.\n")
+    assert once.count(BEGIN) == once.count(FINISH) == 1
+
+
+def test_the_report_sets_ours_beside_the_better_floor_and_the_peer(tmp_path: Path) -> None:
+    results = Results(tmp_path / "rows.jsonl", "code")
+    took = {OURS: 3.0, f"{FLOOR} 4": 2.0, f"{FLOOR} 8": 2.5, PEER: 6.0}
+    for repetition in range(3):
+        rows = [
+            {
+                "who": who,
+                "operation": operation.name,
+                **dict.fromkeys(("done", "reply", "first", "last", "server_cpu"), done * (repetition + 1)),
+                "cpu": 0.1,
+                "memory": 100.0,
+            }
+            for operation in USUAL.operations
+            for who, done in took.items()
+        ]
+        results.add("cycle", rows, course=USUAL.name, rooms=2, people=10, repetition=repetition)
+    line = next(line for line in report(results, "").splitlines() if line.startswith(f"| {START.name} |"))
+    assert line == "| start | 6.00 (3.00–9.00) | 1.50 | 0.50 | 1.50 | 0.10 | 6.00 (3.00–9.00) |"
