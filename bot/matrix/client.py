@@ -263,10 +263,10 @@ class NioHomeserver:
     async def _membership(self, room: RoomId, user: UserId) -> str | None:
         """The user's membership; `leave` for one who was never there, None where we may not know."""
         try:
-            answer = await self._ask("GET", path("rooms", room, "state", "m.room.member", user))
-        except Permanent as refused:
-            return "leave" if refused.status == 404 else None  # noqa: PLR2004
-        return str(answer.json.get("membership"))
+            content = await self.content(room, "m.room.member", user)
+        except Permanent:
+            return None
+        return "leave" if content is None else str(content.get("membership"))
 
     # --- Speaker
 
@@ -338,6 +338,16 @@ class NioHomeserver:
         """The whole present state of a room."""
         answer = await self._ask("GET", path("rooms", room, "state"), expect=list)
         return events_of({"events": answer.json})
+
+    async def content(self, room: RoomId, type_: str, state_key: str) -> Content | None:
+        """The content of one state event as it is now; None where there is none."""
+        try:
+            found: Content = (await self._ask("GET", path("rooms", room, "state", type_, state_key))).json
+        except Permanent as refused:
+            if refused.status == 404:  # noqa: PLR2004
+                return None
+            raise
+        return found
 
     async def event(self, room: RoomId, event: EventId) -> RawEvent:
         """One event, as relaying a replied-to message needs it."""

@@ -116,6 +116,10 @@ class Reader(Protocol):
         """The whole present state of a room."""
         ...
 
+    async def content(self, room: RoomId, type_: str, state_key: str) -> Content | None:
+        """The content of one state event as it is now; None where there is none."""
+        ...
+
     async def event(self, room: RoomId, event: EventId) -> RawEvent:
         """One event, as relaying a replied-to message needs it."""
         ...

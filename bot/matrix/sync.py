@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -22,8 +22,14 @@ log = structlog.get_logger(__name__)
 LONG_POLL = 20.0
 """Seconds that the homeserver may hold a request open until there is news; one that is lost is noticed no earlier."""
 
+FEW_TO_ASK = 10
+"""State events that are asked for one by one; more than that all at once."""
+
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0
+
+
+T = TypeVar("T")
 
 
 class Accept(Protocol):
@@ -53,7 +59,7 @@ async def follow(
     while True:
         try:
             batch = await reader.sync(since, 0.0 if first else LONG_POLL)
-            batch = _state_only(batch) if since is None else await _Gaps(reader, clock, chance).filled(batch, since)
+            batch = _state_only(batch) if since is None else await _Whole(reader, clock, chance).batch(batch, since)
             await accept(batch, first=first)
         except LoginLost:
             raise
@@ -85,35 +91,64 @@ def _state_of(delta: RoomDelta) -> RoomDelta:
     return RoomDelta(delta.state, tuple(event for event in delta.timeline if "state_key" in event))
 
 
-class _Gaps:
-    """Fills what limited timelines leave out; one that fails for now is tried again, and holds the batch."""
+class _Whole:
+    """Adds what a batch leaves out and drops what is not so; a question that fails is asked again, and holds it."""
 
     def __init__(self, reader: Reader, clock: Clock, chance: Callable[[], float]) -> None:
         self._reader, self._clock, self._chance = reader, clock, chance
 
-    async def filled(self, batch: SyncBatch, since: str) -> SyncBatch:
-        """The batch with all that happened since `since`."""
-        joined = {room: await self._filled(room, delta, since) for room, delta in batch.joined.items()}
+    async def batch(self, batch: SyncBatch, since: str) -> SyncBatch:
+        """The batch with all that happened since `since`, and no state that does not hold any more."""
+        joined = {room: await self._delta(room, delta, since) for room, delta in batch.joined.items()}
         return replace(batch, joined=joined)
 
-    async def _filled(self, room: RoomId, delta: RoomDelta, since: str) -> RoomDelta:
-        if delta.gap is None or _is_new(delta):
+    async def _delta(self, room: RoomId, delta: RoomDelta, since: str) -> RoomDelta:
+        if _is_new(delta):
             return delta
+        timeline = delta.timeline if delta.gap is None else await self._filled(room, delta, delta.gap, since)
+        # State that is in the timeline stands there in its place; before it, it would come too early.
+        ids = {event.get("event_id") for event in timeline}
+        state = [event for event in delta.state if event.get("event_id") not in ids]
+        return RoomDelta(await self._holding(room, state), timeline)
+
+    async def _filled(self, room: RoomId, delta: RoomDelta, gap: str, since: str) -> tuple[RawEvent, ...]:
+        """The timeline with what was left out before it."""
         try:
-            earlier = await self._earlier(room, delta.gap, since)
+            earlier = await self._again(room, lambda: self._reader.messages_before(room, gap, since))
         except Permanent as refused:
             log.warning("what was missed cannot be read", room=room, why=str(refused))
-            return delta
-        timeline = _each_once((*earlier, *delta.timeline))
-        # State that is now in the timeline stands there in its place; before it, it would come too early.
-        state = tuple(event for event in delta.state if event.get("event_id") not in timeline)
-        return RoomDelta(state, tuple(timeline.values()))
+            return delta.timeline
+        return tuple(_each_once((*earlier, *delta.timeline)).values())
 
-    async def _earlier(self, room: RoomId, gap: str, since: str) -> Iterable[RawEvent]:
-        """The events of a gap. With many rooms one fails each time: the whole batch asked for again would never end."""
+    async def _holding(self, room: RoomId, state: Sequence[RawEvent]) -> tuple[RawEvent, ...]:
+        """Of state that was told, what is so now.
+
+        A room is a graph of events: where a message was sent while the state changed, Synapse tells the state of the
+        message's branch once more, after the change (its `_calculate_state`; in a lively room one batch in four).
+        """
+        if not state:
+            return ()
+        try:
+            if len(state) > FEW_TO_ASK:
+                whole = await self._again(room, lambda: self._reader.state(room))
+                now = {(event.get("type"), event.get("state_key")): event.get("content") for event in whole}
+                return tuple(e for e in state if now.get((e.get("type"), e.get("state_key"))) == e.get("content"))
+            return tuple([event for event in state if await self._holds(room, event)])
+        except Permanent as refused:
+            log.info("what is so now may not be known", room=room, why=str(refused))
+            return tuple(state)
+
+    async def _holds(self, room: RoomId, event: RawEvent) -> bool:
+        type_, key = event.get("type"), event.get("state_key")
+        if not (isinstance(type_, str) and isinstance(key, str)):
+            return True
+        return await self._again(room, lambda: self._reader.content(room, type_, key)) == event.get("content")
+
+    async def _again(self, room: RoomId, ask: Callable[[], Awaitable[T]]) -> T:
+        """An answer, whenever. With many rooms one fails each time: the whole batch asked for again would never end."""
         for failures in count():
             try:
-                return await self._reader.messages_before(room, gap, since)
+                return await ask()
             except Temporary as error:
                 pause = _pause(failures, error, self._chance())
                 log.warning("what was missed cannot be read yet", room=room, why=str(error))

@@ -583,6 +583,15 @@ class FakeHomeserver:
         """The whole present state of a room."""
         return await self._call("state", lambda: tuple(self.server.entered(self._me, room).state.values()), room)
 
+    async def content(self, room: RoomId, type_: str, state_key: str) -> Content | None:
+        """The content of one state event as it is now."""
+
+        def act() -> Content | None:
+            found = self.server.entered(self._me, room).state.get((type_, state_key))
+            return None if found is None else found["content"]
+
+        return await self._call("content", act, room, type_, state_key)
+
     async def event(self, room: RoomId, event: EventId) -> RawEvent:
         """One event."""
 

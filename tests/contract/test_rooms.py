@@ -106,10 +106,21 @@ async def test_nobody_acts_in_a_room_that_they_are_not_in(world: World) -> None:
         lambda: world.bot.remove(hers, ann.id, ""),
         lambda: world.bot.ban(hers, bob.id, ""),
         lambda: world.bot.state(hers),
+        lambda: world.bot.content(hers, "m.room.name", ""),
     ):
         with pytest.raises(Permanent) as refused:
             await act()
         assert refused.value.status == 403
+
+
+async def test_one_state_event_is_asked_for_by_type_and_key(world: World) -> None:
+    ann = await world.person("Ann")
+    room = await world.room_with(ann)
+    member = await world.bot.content(room, "m.room.member", ann.id)
+    assert member is not None
+    assert member["membership"] == "join"
+    assert await world.bot.content(room, MARKER, "") == {"n": 1}
+    assert await world.bot.content(room, MARKER, "another key") is None
 
 
 async def test_nobody_acts_in_a_room_that_does_not_exist(world: World) -> None:

@@ -20,7 +20,9 @@ from bot.matrix.events import (
 from bot.matrix.ids import RoomId
 from bot.matrix.sync import follow
 from bot.matrix.translate import accepted_for_us, state_rows
-from tests.contract.worlds import MARKER, World, new_key
+from tests.contract.worlds import MARKER, Person, World, new_key
+
+CHANGES = 40
 
 
 async def test_the_first_sync_has_the_present_state_and_at_most_one_event_a_room(world: World) -> None:
@@ -203,3 +205,33 @@ async def _followed(world: World, room: RoomId) -> list[str]:
 
 def reaction(target: str, key: str) -> RawEvent:
     return {"m.relates_to": {"rel_type": "m.annotation", "event_id": target, "key": key}}
+
+
+async def test_the_state_of_a_room_in_which_people_talk_never_goes_back(world: World) -> None:
+    """What is said while the state changes stands on another branch of the room, and Synapse tells that one's state."""
+    people = [await world.person(f"Person {number}") for number in range(6)]
+    room = await world.room_with(*people)
+    await world.catch_up()
+    seen: list[int] = []
+    done = asyncio.Event()
+
+    async def accept(batch: SyncBatch, *, first: bool) -> None:
+        del first
+        rows = (row for row in state_rows(batch) if (row.room, row.type) == (room, MARKER))
+        seen.extend(row.content["n"] for row in rows)
+        if seen[-1:] == [CHANGES]:
+            done.set()
+
+    async def talk(person: Person) -> None:
+        while not done.is_set():
+            await person.say(room, "and")
+            await asyncio.sleep(0)
+
+    following = asyncio.create_task(follow(world.bot, world.since, accept, SystemClock()))
+    talking = [asyncio.create_task(talk(person)) for person in people]
+    for number in range(2, CHANGES + 1):
+        await world.bot.set_state(room, MARKER, {"n": number})
+    await asyncio.wait_for(done.wait(), 60)
+    await asyncio.gather(*talking)
+    following.cancel()
+    assert seen == sorted(seen)

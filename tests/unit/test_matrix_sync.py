@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bot.errors import LoginLost, Permanent, RateLimited, Temporary
-from bot.matrix.events import RawEvent, RoomDelta, SyncBatch
+from bot.matrix.events import Content, RawEvent, RoomDelta, SyncBatch
 from bot.matrix.ids import EventId, RoomId
-from bot.matrix.sync import LONG_POLL, follow
+from bot.matrix.sync import FEW_TO_ASK, LONG_POLL, follow
 from bot.testing.clock import FakeClock
 
 MAIN = RoomId("!main")
@@ -24,7 +24,7 @@ def text(number: int) -> dict[str, Any]:
 
 
 def state(number: int) -> dict[str, Any]:
-    return {"event_id": f"${number}", "type": "m.room.name", "state_key": ""}
+    return {"event_id": f"${number}", "type": "m.room.name", "state_key": "", "content": {}}
 
 
 def ids(events: Sequence[RawEvent]) -> list[str]:
@@ -40,6 +40,9 @@ class FakeReader:
         self.earlier: Sequence[RawEvent] | Exception = ()
         self.fails_first: list[Exception] = []
         self.gaps: list[tuple[str, str, str]] = []
+        self.holds: dict[tuple[str, str], Content | Exception] = {}
+        """The state of every room, by type and state key."""
+        self.read: list[str] = []
         self.dry = asyncio.Event()
 
     async def sync(self, since: str | None, timeout_s: float) -> SyncBatch:
@@ -61,7 +64,21 @@ class FakeReader:
         return self.earlier
 
     async def state(self, room: RoomId) -> Sequence[RawEvent]:
-        raise NotImplementedError
+        self.read.append(room)
+        return [
+            {"type": type_, "state_key": key, "content": content}
+            for (type_, key), content in self.holds.items()
+            if not isinstance(content, Exception)
+        ]
+
+    async def content(self, room: RoomId, type_: str, state_key: str) -> Content | None:
+        self.read.append(f"{type_} {state_key}")
+        if self.fails_first:
+            raise self.fails_first.pop(0)
+        found = self.holds.get((type_, state_key))
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def event(self, room: RoomId, event: EventId) -> RawEvent:
         raise NotImplementedError
@@ -141,6 +158,7 @@ async def test_a_batch_that_could_not_be_taken_in_comes_again() -> None:
 async def test_what_a_limited_timeline_leaves_out_is_put_before_it_each_event_once() -> None:
     delta = RoomDelta(state=(state(2), state(9)), timeline=(text(4), text(5)), gap="t4")
     reader, inbox = FakeReader(SyncBatch("s1", {MAIN: delta})), Inbox()
+    reader.holds["m.room.name", ""] = {}
     reader.earlier = (text(1), state(2), text(3), text(4))
     await run(reader, inbox)
     assert reader.gaps == [(MAIN, "t4", "s0")]
@@ -200,3 +218,85 @@ async def test_of_the_time_before_the_bots_first_start_only_the_state_is_taken()
     assert reader.gaps == []
     assert old.invited == batch.invited
     assert ids(new.joined[MAIN].timeline) == ["$4"]
+
+
+# --- what a state section says of rooms that are known
+
+
+def member(name: str, membership: str, number: int = 1) -> dict[str, Any]:
+    return {"event_id": f"${number}", "type": "m.room.member", "state_key": name, "content": {"membership": membership}}
+
+
+ANN_LEFT: Content = {"membership": "leave"}
+
+
+async def taken(reader: FakeReader, *deltas: RoomDelta) -> RoomDelta:
+    """What is taken in of the last of these deltas of a room that the bot has been in all along."""
+    reader.answers = [SyncBatch(f"t{number}", {MAIN: delta}) for number, delta in enumerate(deltas)]
+    inbox = Inbox()
+    await run(reader, inbox)
+    return inbox.took[-1][0].joined[MAIN]
+
+
+async def test_old_state_that_comes_with_a_branch_of_the_room_is_not_believed() -> None:
+    # A message that was sent while Ann was removed stands on a branch on which she is in the room; Synapse tells the
+    # state of that branch, though the removal was told in the batch before.
+    reader = FakeReader()
+    reader.holds["m.room.member", "@ann"] = ANN_LEFT
+    delta = await taken(reader, RoomDelta((member("@ann", "join"),), (text(2),)))
+    assert delta == RoomDelta((), (text(2),))
+
+
+async def test_state_that_holds_is_believed() -> None:
+    reader = FakeReader()
+    joined = member("@ann", "join")
+    reader.holds["m.room.member", "@ann"] = joined["content"]
+    delta = await taken(reader, RoomDelta((joined,), (text(2),)))
+    assert delta.state == (joined,)
+
+
+async def test_state_that_is_in_the_timeline_too_stands_there() -> None:
+    reader = FakeReader()
+    joined = member("@ann", "join")
+    delta = await taken(reader, RoomDelta((joined,), (joined, text(2))))
+    assert delta == RoomDelta((), (joined, text(2)))
+    assert reader.read == []
+
+
+async def test_the_state_of_a_room_that_is_new_to_us_is_all_there_is() -> None:
+    reader = FakeReader()
+    create = {"event_id": "$0", "type": "m.room.create", "state_key": "", "content": {}}
+    delta = await taken(reader, RoomDelta((create, member("@ann", "join")), (text(2),)))
+    assert len(delta.state) == 2
+    assert reader.read == []
+
+
+async def test_much_state_is_asked_for_at_once() -> None:
+    reader = FakeReader()
+    users = [f"@p{number}" for number in range(FEW_TO_ASK + 1)]
+    for user in users[1:]:
+        reader.holds["m.room.member", user] = {"membership": "join"}
+    delta = await taken(reader, RoomDelta(tuple(member(user, "join", n) for n, user in enumerate(users)), (text(99),)))
+    assert [event["state_key"] for event in delta.state] == users[1:]
+    assert reader.read == [MAIN]
+
+
+async def test_what_we_may_not_know_any_more_is_taken_as_told() -> None:
+    reader = FakeReader()
+    reader.holds["m.room.member", "@ann"] = Permanent(403, "M_FORBIDDEN", "not in room")
+    delta = await taken(reader, RoomDelta((member("@ann", "join"),), (text(2),)))
+    assert delta.state == (member("@ann", "join"),)
+
+
+async def test_a_question_that_fails_for_now_keeps_the_batch_waiting() -> None:
+    reader = FakeReader()
+    reader.fails_first = [Temporary("down"), Temporary("down")]
+    delta = await taken(reader, RoomDelta((member("@ann", "join"),), (text(2),)))
+    assert delta == RoomDelta((), (text(2),))
+    assert reader.read == ["m.room.member @ann"] * 3
+
+
+async def test_what_is_no_state_event_is_left_for_others_to_judge() -> None:
+    reader = FakeReader()
+    odd: dict[str, Any] = {"event_id": "$1", "type": 7, "state_key": None}
+    assert (await taken(reader, RoomDelta((odd,), (text(2),)))).state == (odd,)
