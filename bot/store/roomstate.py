@@ -71,7 +71,9 @@ class RoomStates:
 
     async def creator(self, room: RoomId) -> UserId | None:
         """Who made the room; None for one of which we know nothing."""
-        query = select(room_state.c.sender).where(room_state.c.room == room, room_state.c.type == "m.room.create")
+        query = select(room_state.c.sender).where(
+            room_state.c.room == room, room_state.c.type == "m.room.create", room_state.c.state_key == ""
+        )
         found = (await self._connection.execute(query)).scalar_one_or_none()
         return None if found is None else UserId(found)
 

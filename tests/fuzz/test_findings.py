@@ -9,7 +9,7 @@ import pytest
 from bot.testing.harness import conversation
 from tests.conversation.breakout import under_way
 from tests.fuzz.laws import check
-from tests.fuzz.strategies import Act, Calls, Sends, Waits, nested
+from tests.fuzz.strategies import Act, Calls, Sends, Sets, Waits, nested
 
 
 def says(who: str, place: str, body: str, **more: Any) -> Sends:
@@ -68,3 +68,7 @@ async def test_a_redaction_in_another_room_takes_no_copy_back() -> None:
         talk.user("ann").redact(room.id, original)
         await talk.settled()
         assert "Ten more minutes" not in red.said[-1]
+
+
+def test_a_second_creation_event_breaks_nothing() -> None:
+    check("running", [Sets("ann", "red", "m.room.create", " ", {}), says("ann", "main", "!breakout status")])
