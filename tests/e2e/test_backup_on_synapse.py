@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -16,92 +13,56 @@ from bot.testing.encrypted import EncryptedUser
 from bot.testing.pytest_plugin import People
 from bot.testing.raw import open_session
 from bot.testing.synapse import Homeserver
-
-LOST = "I have lost my notes"
-
-
-class Machine:
-    """A settings file, a data folder, and the program."""
-
-    def __init__(self, folder: Path, url: str, user: str) -> None:
-        self.folder, self.data = folder, folder / "data"
-        self._settings = folder / "config.yaml"
-        homeserver = {"url": url, "user_id": user, "password": "secret"}
-        self._settings.write_text(yaml.safe_dump({"homeserver": homeserver, "store": {"path": str(self.data)}}))
-
-    async def types(self, command: str, *more: str) -> str:
-        """What `breakout-bot command` says; it must succeed."""
-        process = await self._started(command, *more)
-        said, _ = await process.communicate()
-        assert process.returncode == 0, said.decode()
-        return said.decode()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """The bot, which ends as by a power cut."""
-        process = await self._started("run")
-        try:
-            yield
-        finally:
-            process.kill()
-            await process.wait()
-
-    async def _started(self, command: str, *more: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "bot", command, *more, "--config", str(self._settings)),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+from tests.e2e.program import PATIENCE, running, types
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_a_session_goes_on_after_the_machine_was_lost(
     homeserver: Homeserver, people: People, tmp_path: Path
 ) -> None:
     name = people.localpart("breakout")
     await homeserver.register(name, "secret")
-    bot = homeserver.user_id(name)
-    machine, key, copy = Machine(tmp_path, homeserver.url, bot), tmp_path / "recovery-key", tmp_path / "breakout.db"
-    shown = re.search(r"^    ((?:\w{4} ?)+)$", await machine.types("login"), re.MULTILINE)
+    bot, data = homeserver.user_id(name), tmp_path / "data"
+    settings, key, copy = tmp_path / "config.yaml", tmp_path / "recovery-key", tmp_path / "breakout.db"
+    account = {"url": homeserver.url, "user_id": bot, "password": "secret"}
+    settings.write_text(yaml.safe_dump({"homeserver": account, "store": {"path": str(data)}}))
+    config = ("--config", str(settings))
+    shown = re.search(r"^    ((?:\w{4} ?)+)$", await types("-m", "bot", "login", *config), re.MULTILINE)
     assert shown
     key.write_text(shown[1])
-    async with open_session() as session:
-        mia, ann = [
-            EncryptedUser(
-                session,
-                homeserver.url,
-                await homeserver.account(people.localpart(person), "secret", "phone"),
-                tmp_path / person,
-                name=person,
-            )
-            for person in ("Mia", "Ann")
-        ]
-        await mia.published()
-        await ann.published()
-        async with machine.running():
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(open_session())
+
+        async def come(person: str) -> EncryptedUser:
+            login = await homeserver.account(people.localpart(person), "secret")
+            user = EncryptedUser(session, homeserver.url, login, tmp_path / person, name=person)
+            stack.push_async_callback(user.close)
+            await user.published()
+            return user
+
+        mia, ann = await come("Mia"), await come("Ann")
+        async with running(tmp_path, *config):
             main = await mia.create_room("Class 7b", powers={bot: 100}, version="11", encrypted=True)
             await mia.invite(main, ann.user_id)
             await ann.join(main)
             await mia.invite(main, bot)
-            await mia.message("setup 4", main)
+            await mia.message("setup 4", main, PATIENCE)
             await mia.say(main, "!breakout setup 1")
-            await mia.message("1 breakout room is planned", main)
+            await mia.message("1 breakout room is planned", main, PATIENCE)
             await mia.say(main, "!breakout start 20m")
-            room = (await ann.invited(" · Class 7b")).room
+            room = (await ann.invited(" · Class 7b", PATIENCE)).room
             await ann.join(room)
-            await ann.message("Welcome to", room)
-            await machine.types("backup", str(copy))
-        machine.data.rename(tmp_path / "lost")
-        machine.data.mkdir(mode=0o700)
-        copy.rename(machine.data / "bot.db")
-        await machine.types("login", "--recovery-key-file", str(key))
-        async with machine.running():
-            await mia.message(LOST, main)
+            await ann.message("Welcome to", room, PATIENCE)
+            await types("-m", "bot", "backup", str(copy), *config)
+        data.rename(tmp_path / "lost")
+        data.mkdir(mode=0o700)
+        copy.rename(data / "bot.db")
+        await types("-m", "bot", "login", "--recovery-key-file", str(key), *config)
+        async with running(tmp_path, *config):
+            await mia.message("I have lost my notes", main, PATIENCE)
             await mia.say(main, "!breakout broadcast Once more")
-            await ann.message("Once more", room)
+            await ann.message("Once more", room, PATIENCE)
             await mia.say(main, "!breakout end now")
-            await ann.message("This room is closed", room)
-        assert "✗" not in await machine.types("check")
-        await mia.close()
-        await ann.close()
+            await ann.message("This room is closed", room, PATIENCE)
+        assert "✗" not in await types("-m", "bot", "check", *config)
