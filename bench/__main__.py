@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bench import answers, cycle, encrypted, many, stock
 from bench.ground import Size
-from bench.operations import PREPARED, USUAL, Course
+from bench.operations import POSTGRES, PREPARED, USUAL, Course
 from bench.report import write
 from bench.results import Results, machine
 
@@ -80,6 +80,7 @@ FULL: Sequence[Part] = (
     Part("encrypted", lambda results: encrypted.encrypted(results, Size(20, 200), 2)),
     Part("encrypted", lambda results: encrypted.sealing(results, Size(20, 200))),
     _cycles(Size(20, 200), 2, PREPARED),
+    _cycles(Size(5, 50), 2, POSTGRES),
     _stock(Size(2, 10)),
     _sessions(200, 1),
     _cycles(Size(50, 500), 2, with_peer=False),

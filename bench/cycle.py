@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bench import postgres
 from bench.floor import Floor
 from bench.ground import PATIENCE, Ground, Hall, Size, accepting, greeted, ground, now
 from bench.operations import FLOOR, OURS, PEER, USUAL, Course, Operation, People
@@ -103,13 +104,16 @@ async def cycles(
     missing = [n for n in range(repetitions) if not results.has("cycle", **key, repetition=n)]
     if not missing:
         return
-    async with ground() as there, AsyncExitStack() as stack:
+    if course.on_postgres and (why := postgres.missing()):
+        print(f"{size} {course.name}: skipped. {why}", flush=True)
+        return
+    async with ground(on_postgres=course.on_postgres) as there, AsyncExitStack() as stack:
         names = [OURS, *(f"{FLOOR} {width}" for width in WIDTHS), *([PEER] if with_peer else [])]
         stage = [await _enter(there, stack, name, size) for name in names]
         for repetition in missing:
             rows = await _cycle(there, course, stage if repetition % 2 == 0 else stage[::-1])
             results.add("cycle", rows, **key, repetition=repetition)
-            tell(f"{size}, repetition {repetition + 1}", rows)
+            tell(f"{size}, {course.name}, repetition {repetition + 1}", rows)
 
 
 async def requests(results: Results, size: Size, course: Course = USUAL) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import aiohttp
 
+from bench import postgres
 from bench.watch import Kind, Watch
 from bot.testing.raw import MatrixError, RawUser, open_session
 from bot.testing.synapse import Account, Homeserver, Limits
@@ -109,11 +110,13 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(limits: Limits = "off") -> AsyncIterator[Ground]:
-    """A fresh server in a temporary folder; all of it ends with the block."""
+async def ground(limits: Limits = "off", *, on_postgres: bool = False) -> AsyncIterator[Ground]:
+    """A fresh server in a temporary folder, with SQLite or with a PostgreSQL of its own; all ends with the block."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True)))
-        server = await stack.enter_async_context(Homeserver(limits=limits, folder=folder / "homeserver"))
+        settings = {"database": stack.enter_context(postgres.database(folder / "postgres"))} if on_postgres else None
+        server = Homeserver(limits=limits, folder=folder / "homeserver", settings=settings)
+        await stack.enter_async_context(server)
         http = await stack.enter_async_context(open_session())
         yield Ground(server, http, folder, stack)
 

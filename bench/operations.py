@@ -7,7 +7,7 @@ in a course where it has words for every operation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from bench.floor import Act, Floor
@@ -166,11 +166,14 @@ class Course:
     name: str
     operations: tuple[Operation, ...]
     noted: tuple[Operation, ...]
+    on_postgres: bool = False
+    """Whether the homeserver has its data in PostgreSQL, as most real ones do, and not in SQLite."""
 
 
 _ALL = (SETUP, START, BROADCAST, MOVE, END, START_AGAIN, WITHDRAW, DELETE)
 USUAL = Course("usual", _ALL, _ALL)
 PREPARED = Course("prepared", (SETUP, PREPARE, START_PREPARED, WITHDRAW, DELETE), (PREPARE, START_PREPARED))
+POSTGRES = replace(USUAL, name="on PostgreSQL", on_postgres=True)
 COURSES = (USUAL, PREPARED)
 NOTED = tuple(operation for course in COURSES for operation in course.noted)
 """All operations that are reported."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.cycle import WIDTHS
 from bench.figures import Spread, exponent, number, quantiles, ratios, table
 from bench.ground import Size
-from bench.operations import END, FLOOR, NOTED, OURS, PEER, START, USUAL
+from bench.operations import COURSES, END, FLOOR, NOTED, OURS, PEER, POSTGRES, START, USUAL
 from bench.results import Results, Row
 from bench.stock import seconds
 
@@ -65,21 +65,28 @@ def _head(results: Results, command: str) -> Iterator[str]:
 
 def _cycle(results: Results) -> Iterator[str]:
     for size in sizes(results, "cycle"):
-        rows = list(results.of("cycle", **size._asdict()))
-        count = len({row["repetition"] for row in rows if row["course"] == USUAL.name})
-        yield f"### {size.rooms} rooms, {size.people} people ({count} repetition{'s' if count > 1 else ''})"
-        measured = {row["operation"] for row in rows}
-        head = (
-            "operation",
-            "ours, s",
-            "÷ floor",
-            "÷ peer",
-            "CPU of the server ÷ floor",
-            "CPU of the bot, s",
-            "reply, s",
-        )
-        yield table(head, [_operation(rows, operation.name) for operation in NOTED if operation.name in measured])
-        yield _first_and_last(rows)
+        yield from _of_size(size, rows_of(results, size), "")
+
+
+def _postgres(results: Results) -> Iterator[str]:
+    for size in sizes(results, "cycle"):
+        yield from _of_size(size, list(results.of("cycle", course=POSTGRES.name, **size._asdict())), ", PostgreSQL")
+
+
+def rows_of(results: Results, size: Size) -> list[Row]:
+    """What was measured of a size where Synapse has SQLite."""
+    return [row for course in COURSES for row in results.of("cycle", course=course.name, **size._asdict())]
+
+
+def _of_size(size: Size, rows: Sequence[Row], where: str) -> Iterator[str]:
+    if not rows:
+        return
+    count = len({row["repetition"] for row in rows})
+    yield f"### {size.rooms} rooms, {size.people} people{where} ({count} repetition{'s' if count > 1 else ''})"
+    measured = {row["operation"] for row in rows}
+    head = ("operation", "ours, s", "÷ floor", "÷ peer", "CPU of the server ÷ floor", "CPU of the bot, s", "reply, s")
+    yield table(head, [_operation(rows, operation.name) for operation in NOTED if operation.name in measured])
+    yield _first_and_last(rows)
 
 
 def _operation(rows: Sequence[Row], name: str) -> tuple[str, ...]:
@@ -158,7 +165,7 @@ def _requests_of(results: Results, found: Sequence[Size], name: str) -> list[str
 
 def _floor_requests(results: Results, size: Size, name: str) -> Row:
     who = f"{FLOOR} {WIDTHS[0]}"
-    rows = results.of("cycle", **size._asdict(), operation=name, who=who)
+    rows = (row for row in rows_of(results, size) if row["operation"] == name and row["who"] == who)
     return next((row["requests"] for row in rows), {})
 
 
@@ -184,7 +191,7 @@ def _growth(results: Results) -> Iterator[str]:
 def _exponent(results: Results, found: Sequence[Size], who: str, operation: str, what: str) -> float:
     points = []
     for size in found:
-        rows = list(results.of("cycle", **size._asdict()))
+        rows = rows_of(results, size)
         name = best_floor(rows, operation) if who == FLOOR else who
         spread = Spread.of(by_repetition(rows, name, operation, what).values())
         if spread:
@@ -316,4 +323,4 @@ def _said(spread: Spread | None) -> str:
     return "–" if spread is None else str(spread)
 
 
-SECTIONS: tuple[Section, ...] = (_cycle, _requests, _growth, _answers, _sessions, _idle, _stock, _encrypted)
+SECTIONS: tuple[Section, ...] = (_cycle, _postgres, _requests, _growth, _answers, _sessions, _idle, _stock, _encrypted)
