@@ -22,6 +22,7 @@ from plugins.breakout.domain.changes.ending import deleted
 from plugins.breakout.domain.changes.observed import gone_people, invited, membership, room_made, unattended
 from plugins.breakout.domain.changes.people import capacity
 from plugins.breakout.domain.desired import (
+    DESK,
     Observed,
     Options,
     SeenRoom,
@@ -244,6 +245,9 @@ class Controller:
         """Note what is so already though the seats do not know it: an invite whose answer was lost, say."""
         before = session
         session, notices = _found(session, ours)
+        for room in session.rooms:
+            if room.room_id is not None and before.room(room.number).room_id is None:
+                self._pauses[hall.id].found((session.id, room.number), unit.now)
         if session.phase is not Phase.RUNNING:
             return session, notices
         for seat in session.seats.values():
@@ -285,6 +289,7 @@ class Controller:
             return desk
         desk = replace(desk, room=found)
         await Sessions(unit.connection).save_desk(desk)
+        self._pauses[RoomId(desk.main)].found(("", DESK), unit.now)
         return desk
 
     def _paced(self, session: Session) -> Settings:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from bot.errors import Permanent, RateLimited
-from bot.matrix.ids import RoomId
+from bot.errors import Permanent, RateLimited, Temporary
+from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Blueprint, Pace
-from bot.testing.harness import Room, Talk, conversation, user_id
+from bot.testing.clock import FakeClock
+from bot.testing.fake import FakeHomeserver, FakeServer
+from bot.testing.harness import Room, Talk, conversation, life, user_id
 from plugins.breakout.carry_out import ROOMS_AT_ONCE
 from plugins.breakout.domain.desired import MARKER
 from plugins.breakout.record import TYPE
@@ -397,3 +401,54 @@ async def test_who_is_moved_before_the_turn_of_their_room_is_not_invited_to_it(m
         twelfth = talk.room_named("Room 12")
         assert not any(event.get("state_key") == user_id("p12") for event in twelfth.raw.events)
         assert talk.room_named("Room 1 ·").invited == {"p1", "p12"}
+
+
+class Piecemeal(FakeHomeserver):
+    """Loses the answer to `createRoom` while it is at it: a sync tells of the room before its people are invited."""
+
+    def __init__(self, server: FakeServer) -> None:
+        super().__init__(server)
+        self.to_invite: list[tuple[RoomId, UserId]] = []
+
+    async def create(self, blueprint: Blueprint, key: str) -> RoomId:
+        if key in self._made:
+            return await super().create(blueprint, key)
+        room = await super().create(replace(blueprint, invite=()), key)
+        self.to_invite += [(room, user) for user in blueprint.invite]
+        raise Temporary("the answer is lost")
+
+    def goes_on(self) -> None:
+        """The homeserver comes to the invites; those that it makes itself have no reason."""
+        while self.to_invite:
+            self.server.invite(self.me, *self.to_invite.pop(), "")
+
+
+async def test_a_room_that_is_still_being_made_invites_its_people_itself(tmp_path: Path) -> None:
+    """Seen once on Synapse: an invite with a reason is another one, so that somebody was invited to the desk twice."""
+    server = FakeServer(FakeClock())
+    homeserver = Piecemeal(server)
+    async with life(server, homeserver, tmp_path) as talk:
+        await started(talk)
+        await talk.passes(3)
+        homeserver.goes_on()
+        await talk.passes(3)
+        homeserver.goes_on()
+        await patience(talk)
+        rooms = [*talk.rooms_named("Red ·"), *talk.rooms_named("Green ·"), talk.room_named("Moderators of")]
+        invites = Counter(
+            (room.id, event["state_key"])
+            for room in rooms
+            for event in room.raw.events
+            if event["type"] == "m.room.member" and event["content"]["membership"] == "invite"
+        )
+        assert len(invites) == len(CLASS) + 1
+        assert set(invites.values()) == {1}
+
+
+async def test_who_was_not_invited_by_a_room_that_was_made_without_an_answer_is_invited_soon(tmp_path: Path) -> None:
+    server = FakeServer(FakeClock())
+    async with life(server, Piecemeal(server), tmp_path) as talk:
+        await started(talk)
+        await talk.passes(30)
+        assert everybody_once(talk)
+        assert talk.room_named("Moderators of").invited == {"ann"}

@@ -12,6 +12,12 @@ from plugins.breakout.domain.plan import Stage
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=1)
 
+STILL_BEING_MADE = timedelta(seconds=10)
+"""Synapse makes a room in pieces, of which a sync tells at once: the invites come last, after up to some seconds.
+
+One that we make besides, with a reason, would be a second one.
+"""
+
 Place: TypeAlias = tuple[str, int]
 """A session's id (empty for what belongs to none) and the number of a room."""
 
@@ -36,6 +42,11 @@ class Pauses:
         failures = former.failures + 1 if former else 1
         pause = asked or min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(failures - 1, 10)))
         self._pauses[place, stage] = Pause(now + pause, failures)
+
+    def found(self, place: Place, now: datetime) -> None:
+        """A room came to light whose making nobody answered: the homeserver may be at it still, and invite people."""
+        former = self._pauses.get((place, Stage.MAKE))
+        self._pauses[place, Stage.MAKE] = Pause(now + STILL_BEING_MADE, former.failures if former else 0)
 
     def succeeded(self, place: Place, stage: Stage) -> None:
         """The room's stage got on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from plugins.breakout.domain.pauses import LONGEST_PAUSE, Pauses
+from plugins.breakout.domain.pauses import LONGEST_PAUSE, STILL_BEING_MADE, Pauses
 from plugins.breakout.domain.plan import Stage
 from tests.unit.breakout.example import NOW
 
@@ -60,3 +60,13 @@ def test_a_room_in_which_nothing_is_left_to_do_is_forgotten() -> None:
     pauses.keep([GREEN])
     assert not pauses.has_failed(RED, Stage.LOCK)
     assert pauses.has_failed(GREEN, Stage.LOCK)
+
+
+def test_a_room_that_came_to_light_is_not_touched_while_it_may_still_be_made() -> None:
+    pauses = Pauses()
+    pauses.found(RED, NOW)
+    assert pauses.until(RED, Stage.MAKE, NOW) == NOW + STILL_BEING_MADE
+    assert pauses.until(RED, Stage.LOCK, NOW) is None
+    assert pauses.until(RED, Stage.MAKE, NOW + STILL_BEING_MADE) is None
+    pauses.failed(RED, Stage.MAKE, NOW)
+    assert pauses.until(RED, Stage.MAKE, NOW) == NOW + seconds(1)
