@@ -21,6 +21,7 @@ from bot.matrix.crypto.cross_signing import Account, Chain, as_others_see_it, ha
 from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
 from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.crypto.machine import Machine
+from bot.matrix.edits import bundled, can_be_edited, edited
 from bot.matrix.events import Content, RawEvent, SyncBatch
 from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, Service, ask, counted, open_client, path
 from bot.matrix.ids import EventId, RoomId, UserId
@@ -350,9 +351,25 @@ class NioHomeserver:
         return found
 
     async def event(self, room: RoomId, event: EventId) -> RawEvent:
-        """One event, as relaying a replied-to message needs it."""
-        found: RawEvent = (await self._ask("GET", path("rooms", room, "event", event))).json
-        return self._encryption.opened(room, found) if self._encryption else found
+        """One event as it reads since its last edit, as relaying a replied-to message needs it."""
+        raw: RawEvent = (await self._ask("GET", path("rooms", room, "event", event))).json
+        found = self._opened_one(room, raw)
+        if not can_be_edited(found):
+            return found
+        return edited(found, [self._opened_one(room, edit) for edit in await self._edits(room, raw)])
+
+    def _opened_one(self, room: RoomId, raw: RawEvent) -> RawEvent:
+        return self._encryption.opened(room, raw) if self._encryption else raw
+
+    async def _edits(self, room: RoomId, event: RawEvent) -> Sequence[RawEvent]:
+        """The newest edits of an event, told with it or asked for."""
+        if edit := bundled(event):
+            return [edit]
+        where = path("rooms", room, "relations", str(event.get("event_id")), "m.replace", version="v1")
+        try:
+            return events_of((await self._ask("GET", where)).json, "chunk")
+        except Permanent:  # a server that knows no edits
+            return ()
 
     # --- AccountData
 

@@ -80,20 +80,34 @@ class Ask(Protocol):
     ) -> Answer: ...
 
 
-def path(*parts: str) -> str:
-    """The parts, percent-encoded and joined, below version 3 of the client-server API."""
-    return "/_matrix/client/v3/" + "/".join(quote(part, safe="") for part in parts)
+def path(*parts: str, version: str = "v3") -> str:
+    """The parts, percent-encoded and joined, below a version of the client-server API."""
+    return f"/_matrix/client/{version}/" + "/".join(quote(part, safe="") for part in parts)
 
 
 _NAMES = frozenset({"sync", "createRoom", "join", "capabilities", "sendToDevice"})
 _VERBS = frozenset(
-    {"send", "redact", "state", "invite", "kick", "ban", "unban", "leave", "forget", "messages", "members", "event"}
+    [
+        "send",
+        "redact",
+        "state",
+        "invite",
+        "kick",
+        "ban",
+        "unban",
+        "leave",
+        "forget",
+        "messages",
+        "members",
+        "event",
+        "relations",
+    ]
 )
 
 
 def endpoint(where: str) -> str:
     """What the request of a `path` is about, its ids left out: one of few words, for metrics."""
-    parts = where.removeprefix("/_matrix/client/v3/").split("/")
+    parts = where.removeprefix("/_matrix/client/v3/").removeprefix("/_matrix/client/v1/").split("/")
     match parts:
         case "rooms", _, verb, *_ if verb in _VERBS:
             return verb

@@ -121,7 +121,7 @@ class Reader(Protocol):
         ...
 
     async def event(self, room: RoomId, event: EventId) -> RawEvent:
-        """One event, as relaying a replied-to message needs it."""
+        """One event as it reads since its last edit, as relaying a replied-to message needs it."""
         ...
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from bot.clock import Clock, to_ms
 from bot.errors import MatrixError, Permanent, Temporary
+from bot.matrix.edits import can_be_edited, edited
 from bot.matrix.events import Content, RawEvent, RoomDelta, SyncBatch
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.ports import Blueprint, Pace, Urgency
@@ -390,6 +391,12 @@ class FakeUser:
         content = {"msgtype": "m.text", "body": body, **more}
         return self.server.send(self.id, room, "m.room.message", content, f"t{len(self.server.stream)}")
 
+    def edit(self, room: str, event: str, body: str) -> EventId:
+        """Replace the text of a message."""
+        relation = {"rel_type": "m.replace", "event_id": event}
+        new = {"msgtype": "m.text", "body": body}
+        return self.say(room, f"* {body}", **{"m.new_content": new, "m.relates_to": relation})
+
     def send(self, room: str, type_: str, content: Content) -> EventId:
         """Send an event of any type."""
         return self.server.send(self.id, room, type_, content, f"t{len(self.server.stream)}")
@@ -593,12 +600,13 @@ class FakeHomeserver:
         return await self._call("content", act, room, type_, state_key)
 
     async def event(self, room: RoomId, event: EventId) -> RawEvent:
-        """One event."""
+        """One event as it reads since its last edit."""
 
         def act() -> RawEvent:
-            for found in self.server.entered(self._me, room).events:
+            events = self.server.entered(self._me, room).events
+            for found in events:
                 if found["event_id"] == event:
-                    return found
+                    return edited(found, reversed(events)) if can_be_edited(found) else found
             raise Permanent(404, "M_NOT_FOUND", "unknown event")
 
         return await self._call("event", act, room, event)

@@ -46,11 +46,11 @@ def _bears_key(value: object) -> bool:
 
 
 def to_relay(event: RawEvent) -> Words | Copy | None:
-    """What to say of `event`, as it reads since its last edit; None where there is nothing that others could read.
+    """What to say of `event`; None where there is nothing that others could read.
 
     A redacted message is empty, one that cannot be decrypted too, and a state event is no message.
     """
-    type_, content, sender = event.get("type"), _latest(event), UserId(str(event.get("sender")))
+    type_, content, sender = event.get("type"), mapping(event.get("content")), UserId(str(event.get("sender")))
     if not content or "state_key" in event:
         return None
     if type_ in _SHOWN:
@@ -62,15 +62,6 @@ def to_relay(event: RawEvent) -> Words | Copy | None:
         return _copy(sender, type_, content)
     text = _words(sender, msgtype, body, content)
     return Words(sender, text) if text.plain.strip() else None
-
-
-def _latest(event: RawEvent) -> Mapping[str, Any]:
-    """The content, or what its last edit replaces it by (client-server API, "Server-side aggregation of m.replace")."""
-    content = event.get("content")
-    relations = mapping(mapping(event.get("unsigned")).get("m.relations"))
-    edit = mapping(mapping(relations.get("m.replace")).get("content")).get("m.new_content")
-    found = edit if isinstance(edit, Mapping) else content
-    return found if isinstance(found, Mapping) else {}
 
 
 def _copy(sender: UserId, type_: str, content: Mapping[str, Any]) -> Copy:

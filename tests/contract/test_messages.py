@@ -49,6 +49,18 @@ async def test_redacting_removes_the_content_and_happens_once(world: World) -> N
     assert (await world.bot.event(room, said))["content"] == {}
 
 
+async def test_an_event_that_is_asked_for_reads_as_since_its_last_edit(world: World) -> None:
+    ann, bob = await world.person("Ann"), await world.person("Bob")
+    room = await world.room_with(ann, bob)
+    said = await ann.say(room, "frist")
+    await ann.edit(room, said, "fist")
+    await ann.edit(room, said, "first")
+    await bob.edit(room, said, "what Ann never said")
+    assert (await world.bot.event(room, said))["content"]["body"] == "first"
+    await ann.redact(room, said)
+    assert (await world.bot.event(room, said))["content"] == {}
+
+
 async def test_people_remove_their_own_words_and_others_only_with_the_level(world: World) -> None:
     ann, bob = await world.person("Ann"), await world.person("Bob")
     room = await world.room_with(ann, bob)

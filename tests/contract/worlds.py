@@ -53,6 +53,7 @@ class Person(Protocol):
     async def kick(self, room: RoomId, user: str) -> None: ...
     async def ban(self, room: RoomId, user: str) -> None: ...
     async def say(self, room: RoomId, body: str) -> EventId: ...
+    async def edit(self, room: RoomId, event: EventId, body: str) -> None: ...
     async def react(self, room: RoomId, target: EventId, key: str) -> EventId: ...
     async def redact(self, room: RoomId, target: EventId) -> None: ...
     async def set_state(self, room: RoomId, type_: str, content: Content, key: str = "") -> None: ...
@@ -99,6 +100,9 @@ class OnFake:
 
     async def say(self, room: RoomId, body: str) -> EventId:
         return self.user.say(room, body)
+
+    async def edit(self, room: RoomId, event: EventId, body: str) -> None:
+        self.user.edit(room, event, body)
 
     async def react(self, room: RoomId, target: EventId, key: str) -> EventId:
         return self.user.react(room, target, key)
@@ -151,6 +155,9 @@ class OnSynapse:
 
     async def say(self, room: RoomId, body: str) -> EventId:
         return EventId(await _told(self.user.say(room, body)))
+
+    async def edit(self, room: RoomId, event: EventId, body: str) -> None:
+        await _told(self.user.edit(room, event, body))
 
     async def react(self, room: RoomId, target: EventId, key: str) -> EventId:
         return EventId(await _told(self.user.react(room, target, key)))

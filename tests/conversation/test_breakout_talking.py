@@ -120,6 +120,15 @@ async def test_a_picture_of_somebody_else_carries_both_names() -> None:
         assert not any("Bob sent this" in said for said in red.said)
 
 
+async def test_an_edited_message_is_relayed_as_it_reads_now() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        original = talk.user("ann").say(room.id, "read page 3")
+        talk.user("ann").edit(room.id, original, "read page 5")
+        await relay(talk, room, original)
+        assert "read page 5" in talk.room_named("Red ·").said[-1]
+
+
 async def test_an_answer_to_the_bot_does_not_relay_the_bot() -> None:
     async with conversation() as talk:
         room = await under_way(talk)

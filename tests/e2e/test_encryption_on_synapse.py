@@ -14,7 +14,7 @@ from bot.clock import SystemClock
 from bot.matrix.client import NioHomeserver
 from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.events import RawEvent
-from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.logins import login_password
 from bot.matrix.ports import Blueprint, InitialState
 from bot.testing.encrypted import EncryptedUser
@@ -141,6 +141,19 @@ async def test_a_command_and_its_answer_in_an_encrypted_room(bot: Bot, person: C
     answer = await ann.message("planned", room)
     assert answer.event_id == event
     assert (await ann.messages(room))[-1]["type"] == "m.room.encrypted"
+
+
+async def test_a_message_that_was_edited_reads_as_since_then(bot: Bot, person: Come) -> None:
+    ann = await person("Ann")
+    room = await together(bot, ann)
+    said = await ann.say(room, "read page 3")
+    await ann.edit(room, said, "read page 4")
+    await ann.edit(room, said, "read page 5")
+    await ann.say(room, "now")
+    await bot.hears(room, "now")
+    found = await bot.account.event(RoomId(room), EventId(said))
+    assert (found["type"], found["content"]["body"]) == ("m.room.message", "read page 5")
+    assert [event["type"] for event in (await ann.messages(room))[-4:]] == ["m.room.encrypted"] * 4
 
 
 async def test_a_welcome_before_the_join_is_read_after_it(bot: Bot, person: Come) -> None:

@@ -14,7 +14,7 @@ from bot.errors import Permanent, RateLimited, Temporary
 from bot.matrix.batch import batch_of
 from bot.matrix.client import NioHomeserver, sync_slack
 from bot.matrix.events import RoomDelta
-from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.ports import Blueprint
 from bot.metrics import Metrics
 from bot.testing.clock import FakeClock
@@ -115,6 +115,30 @@ async def test_a_removal_is_not_taken_for_done_where_the_state_is_hidden() -> No
     async with at(server) as account:
         with pytest.raises(Permanent):
             await account.remove(ROOM, ANN, "")
+
+
+EDIT = {
+    "type": "m.room.message",
+    "event_id": "$2",
+    "sender": ANN,
+    "content": {"m.new_content": {"body": "new"}, "m.relates_to": {"rel_type": "m.replace", "event_id": "$1"}},
+}
+SAID = {"type": "m.room.message", "event_id": "$1", "sender": ANN, "content": {"body": "old"}}
+
+
+@pytest.mark.parametrize(
+    ("answers", "body"),
+    [
+        ({"get_relations": (200, {"chunk": [EDIT]}), "get_event": (200, SAID)}, "new"),
+        ({"get_event": (200, SAID)}, "old"),
+        ({"get_event": (200, {**SAID, "unsigned": {"m.relations": {"m.replace": EDIT}}})}, "new"),
+    ],
+)
+async def test_an_edit_counts_whether_the_server_tells_it_with_the_message_or_when_asked(
+    answers: dict[str, Any], body: str
+) -> None:
+    async with at(Server(**answers)) as account:
+        assert (await account.event(ROOM, EventId("$1")))["content"]["body"] == body
 
 
 async def test_a_refusal_for_haste_is_the_callers_and_the_next_request_waits() -> None:
