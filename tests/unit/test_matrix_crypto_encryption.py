@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -133,9 +134,9 @@ class Account(NioHomeserver):
 class World:
     """The bot's keys at work on a server, and people."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, device: type[Machine] = Machine) -> None:
         self.folder, self.clock, self.server = folder, FakeClock(), Server()
-        self.machine = Machine(BOT, "BOT", folder / "bot", "pickle")
+        self.machine = device(BOT, "BOT", folder / "bot", "pickle")
         self.encryption = Encryption(self.machine, self.server.ask, self.clock)
         self.people: dict[UserId, Person] = {}
         self.server.settings[ROOM] = {"algorithm": MEGOLM}
@@ -144,6 +145,10 @@ class World:
         self.people[user] = Person(user, self.folder / user, self.server)
         self.server.members[ROOM].append(user)
         return self.people[user]
+
+    def close(self) -> None:
+        for machine in (self.machine, *self.people.values()):
+            machine.close()
 
     async def says(self, room: RoomId = ROOM) -> RawEvent:
         type_, content = await self.encryption.sealed(room, "m.room.message", TEXT)
@@ -163,8 +168,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     world = World(tmp_path)
     yield world
-    for machine in (world.machine, *world.people.values()):
-        machine.close()
+    world.close()
 
 
 async def test_everybody_in_the_room_reads_it(world: World) -> None:
@@ -411,6 +415,41 @@ async def test_who_goes_after_a_key_was_sent_to_them_without_answer_cannot_read_
     world.encryption.members_change(ROOM)
     with pytest.raises(NoKeyError):
         bob.hears(world.server, await world.says())
+
+
+class Watched(Machine):
+    """A device of which is known how much of its log is on the disk."""
+
+    on_disk = 0
+
+    def written(self) -> int:
+        """The length of its log, which grows by each write."""
+        return Path(f"{self._store.database_path}-wal").stat().st_size
+
+    def flush(self) -> None:
+        length = self.written()
+        super().flush()
+        self.on_disk = length
+
+
+async def test_what_others_hear_of_is_on_the_disk_before(tmp_path: Path) -> None:
+    world = World(tmp_path, Watched)
+    ann, told = world.person(ANN), list[str]()
+    assert isinstance(world.machine, Watched)
+    machine = world.machine
+
+    async def looks(kind: str) -> None:
+        assert machine.on_disk == machine.written(), kind
+        told.append(kind)
+
+    for kind in ("upload", "sendToDevice"):
+        world.server.meanwhile[kind] = partial(looks, kind)
+    await world.says()
+    _, key = await ann_says(world, ann)
+    await world.encryption.take_in("s2", {"to_device": {"events": [key]}})
+    await looks("the token of the sync")
+    assert sorted(told) == ["sendToDevice", "the token of the sync", "upload"]
+    world.close()
 
 
 # --- in turn

@@ -414,7 +414,7 @@ def test_what_came_is_remembered_no_longer_than_it_can_come_again(
 ) -> None:
     for since in ("s1", "s2"):
         bot.receive(to_device(ann, ann.wrap(to_bot, "m.dummy", {})), since)
-    assert len(bot._taken_in) == len(make(BOT)._taken_in) == 1
+    assert len(bot._store._taken_in) == len(make(BOT)._store._taken_in) == 1
 
 
 def keys_of(machine: Machine) -> dict[str, Any]:

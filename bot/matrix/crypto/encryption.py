@@ -128,6 +128,8 @@ class Encryption:
             self._machine.received()
 
         await self._in_turns(events, receive)
+        if events:  # the next sync has the homeserver forget them
+            await asyncio.to_thread(self._machine.flush)
         return keys
 
     def _note_room(self, room: RoomId, body: Mapping[str, Any]) -> None:
@@ -328,6 +330,7 @@ class Encryption:
                 messages[device.user_id][device.id] = self._machine.wrap(device, type_, content)
 
         await self._in_turns(devices, wrap)
+        await asyncio.to_thread(self._machine.flush)
         where = path("sendToDevice", "m.room.encrypted", secrets.token_hex(8))
         await self._ask("PUT", where, {"messages": messages})
 
@@ -359,6 +362,7 @@ class Encryption:
     async def _upload(self, body: Content) -> None:
         if not body:
             return
+        await asyncio.to_thread(self._machine.flush)
         try:
             await self._ask("POST", path("keys", "upload"), body)
         except Permanent as refused:

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +18,8 @@ from nio.crypto.device import OlmDevice
 from nio.crypto.olm_machine import Olm
 from nio.crypto.sessions import InboundGroupSession, OutboundGroupSession, Session
 from nio.events.to_device import OlmEvent
-from nio.store.database import SqliteStore
 
+from bot.matrix.crypto.database import DeviceDatabase
 from bot.matrix.crypto.devices import Devices
 from bot.matrix.crypto.room_keys import RoomKey, RoomKeys, opened
 from bot.matrix.events import Content, RawEvent, mapping
@@ -44,10 +43,6 @@ MOST_ONE_TIME_KEYS = 50
 
 UNWEDGED_APART = timedelta(hours=1)
 """A broken Olm session is replaced at most this often (client-server API, "Recovering from undecryptable messages")."""
-
-
-_TAKEN_IN = "CREATE TABLE IF NOT EXISTS taken_in (since TEXT, digest BLOB, PRIMARY KEY (since, digest))"
-"""What came to the device with the last sync that was answered."""
 
 
 class NoKeyError(Exception):
@@ -77,12 +72,8 @@ class Machine:
     """One device. Whatever JSON others send, it is left out and logged by its kind, and nothing raises."""
 
     def __init__(self, user: UserId, device: str, folder: Path, pickle_key: str) -> None:
-        """Open the device's store, or begin one. Its blocking writes are short: a log file, flushed by the system."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._store = SqliteStore(user, device, str(folder), pickle_key=pickle_key, database_name="device.db")
-        self._store.database.execute_sql("PRAGMA journal_mode=WAL")
-        self._store.database.execute_sql("PRAGMA synchronous=NORMAL")
-        self._store.database.execute_sql(_TAKEN_IN)
+        """Open the device's database, or begin one."""
+        self._store = DeviceDatabase(user, device, folder, pickle_key)
         self.user, self.device = user, device
         self._olm = _Olm(user, device, self._store)
         self._devices = Devices(self._olm, self._store)
@@ -98,15 +89,16 @@ class Machine:
         """By device (user, id) the Olm session that was begun with it last."""
         self._holders: dict[str, set[tuple[str, str]]] = defaultdict(set)
         """By Megolm session the devices (user, id) that have its key for certain."""
-        self._since, self._taken_in = self._load_taken_in()
         self._encrypted: set[str] = self._store.load_encrypted_rooms()
-        account = self._store._get_account()
-        # nio asks the store for the account's row at each write; it never changes.
-        self._store._get_account = lambda: account
+        self._store.keep_account()
 
     def close(self) -> None:
         """Close the store."""
         self._store.database.close()
+
+    def flush(self) -> None:
+        """Wait until all that was written is on the disk, in whatever thread; before others are told of it."""
+        self._store.flush()
 
     @property
     def is_published(self) -> bool:
@@ -130,7 +122,7 @@ class Machine:
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """Several writes as one: per device, they are what takes the time."""
-        with self._store.database.atomic():
+        with self._store.at_once():
             yield
 
     # --- what the homeserver is to have of us
@@ -240,7 +232,7 @@ class Machine:
         content = mapping(raw.get("content"))
         if raw.get("type") != "m.room.encrypted" or content.get("algorithm") != OLM:
             return None
-        if self._came_before(since or "", raw.get("sender"), content):
+        if self._store.came_before(since or "", raw.get("sender"), content, self.curve25519):
             return None
         told: object = None
         try:
@@ -252,26 +244,6 @@ class Machine:
             return self._heed(told)
         self._is_wedged(raw.get("sender"), content.get("sender_key"))
         return None
-
-    def _load_taken_in(self) -> tuple[str, set[bytes]]:
-        rows = list(self._store.database.execute_sql("SELECT since, digest FROM taken_in"))
-        return (rows[0][0] if rows else ""), {digest for _, digest in rows}
-
-    def _came_before(self, since: str, sender: Any, content: Content) -> bool:
-        """Whether it came with an earlier answer to the same sync, perhaps to a process that was killed then."""
-        body = mapping(mapping(content.get("ciphertext")).get(self.curve25519)).get("body")
-        if not (isinstance(sender, str) and isinstance(body, str)):
-            return False
-        if since != self._since:
-            if self._taken_in:
-                self._store.database.execute_sql("DELETE FROM taken_in")
-            self._since, self._taken_in = since, set()
-        digest = sha256(f"{sender} {body}".encode(errors="replace")).digest()
-        if digest in self._taken_in:
-            return True
-        self._taken_in.add(digest)
-        self._store.database.execute_sql("INSERT OR IGNORE INTO taken_in VALUES (?, ?)", (since, digest))
-        return False
 
     def _heed(self, told: _Told) -> tuple[RoomId, str] | None:
         content = mapping(told.payload.get("content"))
