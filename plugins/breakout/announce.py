@@ -66,7 +66,14 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
             await _in_room(unit, scene, notice.from_room, notice, urgency=Urgency.INVITE)
         case n.ClosingNotice() | n.WarningGiven():
             await _in_room(unit, scene, notice.room, notice, urgency=Urgency.LOCK)
-        case n.WelcomeRoom() | n.WelcomePerson() | n.TaskSet() | n.TimeChanged() | n.HelpUnclaimed():
+        case (
+            n.WelcomeRoom()
+            | n.WelcomePrepared()
+            | n.WelcomePerson()
+            | n.TaskSet()
+            | n.TimeChanged()
+            | n.HelpUnclaimed()
+        ):
             await _in_room(unit, scene, notice.room, notice)
         case n.ClockBegan():
             for number in (room.number for room in scene.plan.open_rooms):
@@ -217,16 +224,17 @@ async def _complete_start(unit: Unit, scene: Scene) -> None:
     session = scene.plan
     started = n.MainStarted(session.id, session.round)
     if session.phase is not Phase.RUNNING:
-        await unit.outbox.drop(_progress_key(session))
         await unit.outbox.drop(started.key)
-    elif session.clock_at is not None:
+    if not session.invites:
+        await unit.outbox.drop(_progress_key(session))
+    elif session.is_open and session.clock_at is not None:
         waits = any(room.room_id is None for room in session.open_rooms)
         later = scene.now + LINKS_INTERVAL if waits else None
         await unit.outbox.edit(started.key, views.said(started, scene), not_before=later)
 
 
 def _progress_key(session: Session) -> str:
-    return f"progress:{session.id}:{session.round}"
+    return f"progress:{session.id}:{_round(session)}"
 
 
 async def show_progress(unit: Unit, scene: Scene, pace: Pace, own_server: str) -> None:
@@ -356,12 +364,17 @@ async def tell_unreachable(unit: Unit, scene: Scene, users: Sequence[str]) -> No
     session = scene.plan
     for user in users:
         seat = session.seats[user]
-        key = f"unreachable:{session.id}:{session.round}:{seat.invite_count}:{user}"
+        key = f"unreachable:{session.id}:{_round(session)}:{seat.invite_count}:{user}"
         await unit.outbox.say(key, scene.moderators_room, views.unreachable(scene, user, seat.room, seat.problem))
+
+
+def _round(session: Session) -> int:
+    """The round that it is about: what is prepared belongs to the coming one."""
+    return session.round + 1 if session.is_prepared else session.round
 
 
 async def tell_not_made(unit: Unit, scene: Scene, number: int, why: str) -> None:
     """Tell the moderators of a room that cannot be made, once a round."""
     session = scene.plan
-    key = f"not-made:{session.id}:{session.round}:{number}"
+    key = f"not-made:{session.id}:{_round(session)}:{number}"
     await unit.outbox.say(key, scene.moderators_room, views.not_made(scene, number, why))

@@ -23,9 +23,10 @@ from plugins.breakout.domain.changes.observed import (
     must_tap,
     room_closed,
     room_made,
+    unlocked,
     unreachable,
 )
-from plugins.breakout.domain.desired import DESK, ENCRYPTED, ENCRYPTION, MARKER, RoomWish
+from plugins.breakout.domain.desired import DESK, ENCRYPTED, ENCRYPTION, MARKER, RoomWish, is_locked
 from plugins.breakout.domain.model import Phase, Session
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.pauses import LONGEST_PAUSE, Pauses, Place
@@ -277,7 +278,7 @@ class CarryOut:
                 await self._host.homeserver.unban(RoomId(step.room_id), UserId(step.user))
                 return self._member(step.room_id, step.user, "leave")
             case SetState() as step:
-                return await self._set_state(step)
+                return await self._set_state(task, step)
             case Go() as step:
                 return await self._go(task, step)
             case _:
@@ -381,11 +382,14 @@ class CarryOut:
         await call
         return self._member(step.room_id, step.user, membership)
 
-    async def _set_state(self, step: SetState) -> Outcome:
+    async def _set_state(self, task: Task, step: SetState) -> Outcome:
         room = RoomId(step.room_id)
         urgency = Urgency.REMOVE if step.stage is Stage.SHUT else Urgency.LOCK
         await self._host.homeserver.set_state(room, step.type, dict(step.content), urgency=urgency)
-        return Outcome(((room, step.type, "", dict(step.content), self._host.me),))
+        state = ((room, step.type, "", dict(step.content), self._host.me),)
+        if task.session is None or step.type != "m.room.power_levels" or is_locked(step.content):
+            return Outcome(state)
+        return Outcome(state, lambda session, unit: unlocked(session, step.number, now=unit.now))
 
     async def _go(self, task: Task, step: Go) -> Outcome:
         room = RoomId(step.room_id)

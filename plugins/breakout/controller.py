@@ -19,7 +19,7 @@ from plugins.breakout.carry_out import CarryOut, Task
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.ending import deleted
-from plugins.breakout.domain.changes.observed import gone_people, invited, membership, room_made, unattended
+from plugins.breakout.domain.changes.observed import gone_people, invited, membership, room_made, unattended, unlocked
 from plugins.breakout.domain.changes.people import capacity
 from plugins.breakout.domain.desired import (
     DESK,
@@ -29,6 +29,7 @@ from plugins.breakout.domain.desired import (
     creation_key,
     desired,
     desk_wish,
+    is_locked,
     stray_wish,
 )
 from plugins.breakout.domain.estimate import paced
@@ -248,8 +249,12 @@ class Controller:
         for room in session.rooms:
             if room.room_id is not None and before.room(room.number).room_id is None:
                 self._pauses[hall.id].found((session.id, room.number), unit.now)
-        if session.phase is not Phase.RUNNING:
+        if not session.invites:
             return session, notices
+        for room in session.open_rooms if session.is_open else ():
+            power = await unit.rooms.content(RoomId(room.room_id or ""), "m.room.power_levels") if room.locked else None
+            if power is not None and not is_locked(power):
+                session = _added(unlocked(session, room.number, now=unit.now), notices)
         for seat in session.seats.values():
             room_id = session.room(seat.room).room_id
             if seat.presence is not Presence.ASSIGNED or room_id is None or seat.user in session.passed:

@@ -25,7 +25,7 @@ def question_key(event: EventId) -> str:
 async def decide(
     about: Subject, change: Change[Any], *, room: RoomId, event: EventId, thread: EventId | None, reply: bool = True
 ) -> None:
-    """Settle a start, a deletion or the question before it, and say it in `room`, in answer to `event`."""
+    """Settle a start, a preparation, a deletion or the question before it; say it in `room`, answering `event`."""
     if isinstance(change.told, SessionDeleted) and about.desk is not None:
         await Sessions(about.unit.connection).save_desk(replace(about.desk, wanted=False))
     scene = await about.settle(change, fresh_board=isinstance(change.told, Started))

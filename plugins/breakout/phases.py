@@ -17,6 +17,7 @@ WORKS = "works"
 _TYPED = {
     "back": "!back",
     "help": "!help",
+    "prepare confirm": "prepare confirm (once prepare has asked)",
     "start confirm": "start confirm (once start has asked)",
     "delete confirm": "delete confirm (once delete has asked)",
     "shuffle": "shuffle (running: shuffle now)",

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 TYPE = "org.breakoutbot.sessions"
 """The type of the account data: `{"mains": {main room: what note_of returns}}`."""
 
-_MOMENTS = ("started_at", "clock_at", "ends_at", "closing_at", "ended_at")
+_MOMENTS = ("prepared_at", "started_at", "clock_at", "ends_at", "closing_at", "ended_at")
 
 
 class Record:

@@ -43,6 +43,8 @@ remove Green            | none | ✓      | ✓       | closing | ✓     | ✓
 rename Green to Blue    | none | ✓      | ✓       | closing | ✓     | ✓
 task all Read page 12   | none | ✓      | ✓       | closing | ✓     | ✓
 status                  | none | ✓      | ✓       | ✓       | ✓     | ✓
+prepare                 | none | ✓      | already | already | ✓     | ✓
+prepare confirm         | none | asked  | already | already | asked | waits
 start 20m               | none | ✓      | already | already | ✓     | ✓
 start confirm           | none | asked  | already | already | asked | waits
 timer 15m               | none | shut   | ✓       | closing | shut  | shut

@@ -208,6 +208,7 @@ def worlds(draw: st.DrawFn) -> World:
         set_up_by=MODERATORS[0],
         seats={seat.user: seat for seat in seated},
         passed=draw(st.frozensets(st.sampled_from(PUPILS), max_size=2)),
+        prepared_at=draw(st.sampled_from([None, NOW])),
     )
     banned = draw(st.frozensets(st.sampled_from([*PUPILS, STRANGER]), max_size=2)) - session.seats.keys()
     desk = draw(st.sampled_from([None, "!desk:x"]))
@@ -260,14 +261,14 @@ def test_nobody_is_in_two_rooms_at_the_end_except_on_the_way(world: World, cuts:
     for user in (*PUPILS, STRANGER):
         there = {number for number in world.rooms if number != DESK and world.membership(number, user) in INSIDE}
         seat = world.session.seats.get(user)
-        mine = {seat.room, seat.moved_from} if seat and world.session.phase in (Phase.RUNNING, Phase.CLOSING) else set()
+        mine = {seat.room, seat.moved_from} if seat and world.session.lets_in else set()
         assert there <= mine
 
 
 @given(world=worlds(), cuts=CUTS)
 def test_whoever_waits_for_an_invite_has_one_at_the_end(world: World, cuts: list[int]) -> None:
     settle(world, cuts)
-    if world.session.phase is Phase.RUNNING:
+    if world.session.invites:
         for seat in world.session.seats.values():
             waits = seat.presence is Presence.ASSIGNED and seat.user not in world.session.passed
             assert not waits or world.membership(seat.room, seat.user) in INSIDE
@@ -294,7 +295,7 @@ def test_no_moderator_is_removed_from_a_room_that_stays(world: World, cuts: list
 
 @given(world=worlds(), cuts=CUTS)
 def test_a_room_that_ended_is_locked_and_told_so_before_anybody_is_removed(world: World, cuts: list[int]) -> None:
-    world.session = replace(world.session, phase=Phase.ENDED)
+    world.session = replace(world.session, phase=Phase.ENDED, prepared_at=None)
     for _ in range(len(cuts) + 1):
         told = world.told
         for step in world.steps()[: cuts.pop() if cuts else None]:
@@ -313,6 +314,29 @@ def test_all_rooms_are_locked_before_anything_else_happens(world: World) -> None
         if isinstance(step, SetState) and step.type == "m.room.power_levels":
             locks = step.content["events_default"] == 50
             assert step.stage is (Stage.LOCK if locks else Stage.MAKE)
+
+
+@given(world=worlds(), cuts=CUTS)
+def test_a_room_is_open_for_talk_just_while_the_session_runs(world: World, cuts: list[int]) -> None:
+    settle(world, cuts)
+    for room in world.session.rooms:
+        if room.number in world.rooms:
+            assert world.locked(room.number) is (not world.session.is_open or room.removed)
+
+
+@given(world=worlds(), cuts=CUTS)
+def test_a_start_after_preparing_takes_one_state_event_a_room(world: World, cuts: list[int]) -> None:
+    world.session = replace(world.session, phase=Phase.SET_UP, prepared_at=NOW)
+    settle(world, cuts)
+    seats = [seat for seat in world.session.seats.values() if seat.presence is not Presence.ASSIGNED]
+    ready = replace(world.session, seats={seat.user: replace(seat, moved_from=None) for seat in seats})
+    world.session = ready
+    settle(world, [])
+    world.session = replace(ready, phase=Phase.RUNNING, prepared_at=None)
+    steps = world.steps()
+    assert sorted(step.number for step in steps) == [room.number for room in ready.open_rooms]
+    assert {step.type for step in steps if isinstance(step, SetState)} <= {"m.room.power_levels"}
+    assert all(isinstance(step, SetState) for step in steps)
 
 
 @given(world=worlds())

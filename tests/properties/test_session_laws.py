@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.changes import ending, observed, people, rooms, seats, setup, starting, timing
+from plugins.breakout.domain.changes import ending, observed, people, preparing, rooms, seats, setup, starting, timing
 from plugins.breakout.domain.changes import help as help_changes
 from plugins.breakout.domain.changes.setup import Layout
 from plugins.breakout.domain.model import MOVES, Mode, Person, Phase, Presence, Session, Settings
@@ -128,6 +128,21 @@ class Hall(RuleBasedStateMachine):
         if number in {room.number for room in self.session.open_rooms}:
             self._try(lambda: rooms.remove_room(self.session, number, now=self.now))
 
+    @rule(by=st.sampled_from(MODERATORS), confirmed=st.booleans())
+    def prepare(self, by: str, confirmed: bool) -> None:
+        self._try(
+            lambda: preparing.prepare(
+                self.session,
+                by=by,
+                people=self._all(),
+                now=self.now,
+                settings=SETTINGS,
+                rng=self.rng,
+                key="p",
+                confirmed=confirmed,
+            )
+        )
+
     @rule(limit=st.none() | LENGTHS, by=st.sampled_from(MODERATORS))
     def start(self, limit: timedelta | None, by: str) -> None:
         self._try(
@@ -214,10 +229,15 @@ class Hall(RuleBasedStateMachine):
         else:
             self._accept(observed.room_made(self.session, number, room))
 
+    @rule(number=NUMBERS)
+    def room_unlocked(self, number: int) -> None:
+        if self.session.is_open and number in {room.number for room in self.session.open_rooms}:
+            self._accept(observed.unlocked(self.session, number, now=self.now))
+
     @rule(user=USERS, failed=st.booleans())
     def invite_done(self, user: str, failed: bool) -> None:
         seat = self.session.seats.get(user)
-        if seat is None or self.session.phase is not Phase.RUNNING:
+        if seat is None or not self.session.invites:
             return
         if failed:
             change = observed.unreachable(self.session, user, seat.room, "no", now=self.now, settings=SETTINGS)
@@ -289,8 +309,16 @@ class Hall(RuleBasedStateMachine):
         active = self.session.phase in (Phase.RUNNING, Phase.CLOSING)
         for seat in self.session.seats.values():
             assert active or seat.moved_from is None
-            assert self.session.round > 0 or seat.presence in (Presence.ASSIGNED, Presence.DECLINED)
-            assert not active or seat.invite_count >= 1 or seat.presence is Presence.DECLINED
+            known = self.session.round > 0 or self.session.is_prepared
+            assert known or seat.presence in (Presence.ASSIGNED, Presence.DECLINED)
+            assert (
+                not (active or self.session.is_prepared) or seat.invite_count >= 1 or seat.presence is Presence.DECLINED
+            )
+
+    @invariant()
+    def groups_are_not_counted_again_once_rooms_are_there(self) -> None:
+        if hasattr(self, "session") and self.session.is_prepared:
+            assert self.session.group_size is None
 
     @invariant()
     def times_fit_the_phase(self) -> None:

@@ -13,7 +13,7 @@ from plugins.breakout.commands.places import ANYWHERE, it, knowing
 from plugins.breakout.deciding import decide, question_key
 from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.changes import ending, starting, timing
+from plugins.breakout.domain.changes import ending, preparing, starting, timing
 from plugins.breakout.domain.estimate import seconds_to_close
 from plugins.breakout.domain.model import Confirm
 from plugins.breakout.subject import Plug
@@ -41,6 +41,38 @@ def _confirmed(call: Call[Plug], what: Confirm) -> Change[Any]:
 
 
 @plugin.command(
+    "breakout prepare",
+    role=Role.MODERATOR,
+    where=ANYWHERE,
+    usage=("", "confirm"),
+    examples=("breakout prepare",),
+    parse=knowing(parsers.only("confirm")),
+    section=SECTION,
+)
+async def prepare(call: Call[Plug], confirmed: bool) -> None:  # noqa: FBT001 - the parsed value
+    """Makes the rooms and invites everybody ahead of time; people can only read there until `start`.
+
+    The start is felt at once then, also on a slow server. Who joins this room later is seated and invited, too.
+    `assign`, `swap`, `shuffle now`, `add`, `remove` and `rename` change what is prepared; `setup` plans anew, and
+    the prepared rooms are closed for good. The task stands in the topic of each room.
+    """
+    about = it(call)
+    if confirmed:
+        await _decide(call, _confirmed(call, Confirm.PREPARE))
+        return
+    change = preparing.prepare(
+        about.session,
+        by=about.asker,
+        people=about.hall.people,
+        now=call.unit.now,
+        settings=call.state.settings,
+        rng=chance,
+        key=question_key(call.message.event_id),
+    )
+    await _decide(call, change)
+
+
+@plugin.command(
     "breakout start",
     aliases=("breakout open", "breakout begin", "breakout go"),
     role=Role.MODERATOR,
@@ -52,7 +84,7 @@ def _confirmed(call: Call[Plug], what: Confirm) -> Change[Any]:
     leads=2,
 )
 async def start(call: Call[Plug], asked: parsers.Start | parsers.Confirmed) -> None:
-    """Makes the rooms and invites everybody; with a time limit, it ends by itself."""
+    """Makes the rooms and invites everybody, or opens what is prepared; with a time limit, it ends by itself."""
     about = it(call)
     if isinstance(asked, parsers.Confirmed):
         await _decide(call, _confirmed(call, Confirm.START))

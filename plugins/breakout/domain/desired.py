@@ -191,18 +191,17 @@ def desired(
     for room in session.rooms:
         if room.closed:
             continue
-        wanted = session.phase in (Phase.RUNNING, Phase.CLOSING) and not room.removed
-        if room.room_id is None and not wanted:
+        if room.room_id is None and not _lets_in(session, room):
             continue
         wishes.append(_wish(session, room, main, desk, texts[room.number], options))
     return tuple(wishes)
 
 
 def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts: Texts, options: Options) -> RoomWish:
-    is_open = session.phase in (Phase.RUNNING, Phase.CLOSING) and not room.removed
+    lets_in = _lets_in(session, room)
     goes = room.removed or session.phase is Phase.DELETED
-    walk_in = session.mode is Mode.CHOOSE and is_open
-    locked = not is_open
+    walk_in = session.mode is Mode.CHOOSE and lets_in
+    locked = not session.is_open or room.removed
     return RoomWish(
         number=room.number,
         room_id=room.room_id,
@@ -212,15 +211,19 @@ def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts:
         join_rules=restricted_to(desk, *((main.id, main.former) if walk_in else ())),
         marker=_marker(main.id, creation_key(session, room), session.id, room.number),
         history_visibility=options.history_visibility,
-        invite=_to_invite(session, room, main) if is_open and session.phase is Phase.RUNNING else (),
-        bring_in=_to_bring_in(session, room) if is_open and options.brings_in else frozenset(),
-        may_stay=frozenset({main.bot}) if goes else _may_stay(session, room, main, is_open=is_open),
-        banned=main.banned if is_open else frozenset(),
+        invite=_to_invite(session, room, main) if lets_in and session.invites else (),
+        bring_in=_to_bring_in(session, room) if lets_in and options.brings_in else frozenset(),
+        may_stay=frozenset({main.bot}) if goes else _may_stay(session, room, main, lets_in=lets_in),
+        banned=main.banned if lets_in else frozenset(),
         closing=session.phase in (Phase.ENDED, Phase.DELETED) and not room.removed,
         goes=goes,
         locked=locked,
         encrypted=options.encrypts(main),
     )
+
+
+def _lets_in(session: Session, room: Room) -> bool:
+    return session.lets_in and not room.removed
 
 
 def _to_invite(session: Session, room: Room, main: MainRoom) -> tuple[str, ...]:
@@ -235,7 +238,7 @@ def _to_invite(session: Session, room: Room, main: MainRoom) -> tuple[str, ...]:
 
 def _to_bring_in(session: Session, room: Room) -> frozenset[str]:
     """Who has come before decides alone whether to come again."""
-    if session.phase is not Phase.RUNNING:
+    if not session.invites:
         return frozenset()
     return frozenset(seat.user for seat in session.people_of(room.number) if is_brought_in(session, seat))
 
@@ -246,8 +249,8 @@ def is_brought_in(session: Session, seat: Seat) -> bool:
     return waits and not seat.must_tap and seat.user not in session.passed
 
 
-def _may_stay(session: Session, room: Room, main: MainRoom, *, is_open: bool) -> frozenset[str]:
-    """Moderators always; while it is open, its guests and those whose seat it is or was until they have moved."""
+def _may_stay(session: Session, room: Room, main: MainRoom, *, lets_in: bool) -> frozenset[str]:
+    """Moderators always; while it lets in, its guests and those whose seat it is or was until they have moved."""
     seated = (
         seat.user
         for seat in session.seats.values()
@@ -258,7 +261,7 @@ def _may_stay(session: Session, room: Room, main: MainRoom, *, is_open: bool) ->
         and seat.user not in session.passed
     )
     outsiders = (user for user, number in session.outsiders if number == room.number)
-    return frozenset({main.bot, *main.moderators, *((*seated, *outsiders) if is_open else ())})
+    return frozenset({main.bot, *main.moderators, *((*seated, *outsiders) if lets_in else ())})
 
 
 def desk_wish(

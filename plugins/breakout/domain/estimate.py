@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
-from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Session, Settings
+from plugins.breakout.domain.model import Mode, Presence, Room, Session, Settings
 from plugins.breakout.domain.plan import MOST_AT_CREATION
 
 ROOM_COST = 3.0
@@ -80,7 +80,7 @@ def _beyond_creation(session: Session) -> int:
 def _waiting(session: Session, room: Room) -> list[str]:
     """The people of a room whose invites are not out."""
     seats = session.people_of(room.number)
-    return [seat.user for seat in seats if session.phase is not Phase.RUNNING or seat.presence is Presence.ASSIGNED]
+    return [seat.user for seat in seats if not session.invites or seat.presence is Presence.ASSIGNED]
 
 
 def _alone(session: Session, room: Room, own_server: str) -> int:
@@ -93,16 +93,15 @@ def _alone(session: Session, room: Room, own_server: str) -> int:
 
 
 def _unlocks(session: Session, room: Room) -> int:
-    """The state events that open a room of a former round; none once somebody was invited."""
-    former = session.phase is Phase.ENDED or session.round > 1
-    if not former or room.room_id is None or len(_waiting(session, room)) < len(session.people_of(room.number)):
+    """The state events that open a room which is there; none where it is only prepared for now."""
+    if room.room_id is None or not room.locked or session.is_prepared:
         return 0
     return 1 + (session.mode is Mode.CHOOSE)
 
 
 def invites_left(session: Session) -> tuple[int, int]:
     """How many invites are out, and how many there are to be, while a start is under way."""
-    if session.phase is not Phase.RUNNING:
+    if not session.invites:
         return 0, 0
     waiting = sum(seat.presence is Presence.ASSIGNED for seat in session.seats.values())
     return len(session.seats) - waiting, len(session.seats)

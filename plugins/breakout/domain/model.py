@@ -91,6 +91,8 @@ class Room:
     """Taken out by a moderator, or by a new session: its people are sent back and the bot leaves it."""
     closed: bool = False
     """The bot has left it for good."""
+    locked: bool = False
+    """People can only read there, as far as is known: it is to be unlocked before it is welcomed."""
     help: Help | None = None
     visited_at: datetime | None = None
     welcomed_at: datetime | None = None
@@ -122,6 +124,7 @@ class Seat:
 class Confirm(StrEnum):
     """What waits for a yes."""
 
+    PREPARE = "prepare"
     START = "start"
     DELETE = "delete"
 
@@ -176,6 +179,10 @@ class Session:
     """Rooms are counted from it at the start, while no seat was set by hand."""
     capacity: int | None = None
     """Seats per room in choose mode."""
+    prepared_at: datetime | None = None
+    """When a moderator last typed `prepare`: rooms are made and people invited, though nothing has started yet."""
+    prepared_told: bool = False
+    """The main room was told that the rooms are prepared."""
     round: int = 0
     """0 before the first start."""
     limit: timedelta | None = None
@@ -227,6 +234,26 @@ class Session:
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a session is saved by plugins.breakout.store, never pickled")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether people talk in the rooms."""
+        return self.phase in (Phase.RUNNING, Phase.CLOSING)
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the rooms are there ahead of the start, for reading only."""
+        return self.prepared_at is not None and self.phase in (Phase.SET_UP, Phase.ENDED)
+
+    @property
+    def invites(self) -> bool:
+        """Whether a seat brings an invite at once: changes of seats and rooms are felt."""
+        return self.phase is Phase.RUNNING or self.is_prepared
+
+    @property
+    def lets_in(self) -> bool:
+        """Whether people may be in the rooms, to talk or only to read."""
+        return self.is_open or self.is_prepared
 
     @property
     def open_rooms(self) -> tuple[Room, ...]:

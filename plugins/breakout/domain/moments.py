@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.ending import NEAR_NOTICE, begin_closing, closing_notice, discard, finish
 from plugins.breakout.domain.changes.help import attended
-from plugins.breakout.domain.changes.timing import begin_clock, seconds
+from plugins.breakout.domain.changes.preparing import told_prepared
+from plugins.breakout.domain.changes.timing import begin_clock, invites_out, seconds
 from plugins.breakout.domain.model import Phase, Presence, Room, Session, Settings
 from plugins.breakout.domain.notices import (
     Deleted,
@@ -31,7 +32,7 @@ Step = tuple[Session, tuple[Notice, ...]]
 def advance(session: Session, *, now: datetime, settings: Settings) -> Change[None]:
     """Do what is due by `now`; once more for the same `now`, it returns the same session and no notices."""
     notices: list[Notice] = []
-    for step in (_pending, _clock, _deadline, _duration, _warnings, _not_yet_in, _moves, _help, _deletion):
+    for step in (_pending, _prepared, _clock, _deadline, _duration, _warnings, _not_yet_in, _moves, _help, _deletion):
         session, said = step(session, now, settings)
         notices.extend(said)
     return Change(session, None, tuple(notices))
@@ -62,8 +63,8 @@ def _moments(session: Session, settings: Settings) -> Iterator[datetime]:
         return
     if session.pending:
         yield session.pending.until
-    if session.phase is Phase.ENDED and session.ended_at:
-        yield _delete_moment(session, session.ended_at, settings)
+    if (idle := _idle_since(session)) is not None:
+        yield _delete_moment(session, idle, settings)
     if session.phase not in ACTIVE or session.started_at is None:
         return
     if session.clock_at is None and session.phase is Phase.RUNNING:
@@ -89,19 +90,21 @@ def _pending(session: Session, now: datetime, _: Settings) -> Step:
     return session, ()
 
 
+def _prepared(session: Session, now: datetime, settings: Settings) -> Step:
+    """All invites ahead of the start are out."""
+    del now, settings
+    change = told_prepared(session)
+    return change.session, change.notices
+
+
 def _clock(session: Session, now: datetime, settings: Settings) -> Step:
     """The clock begins when the last invite is out, at the latest `clock_patience` after the start."""
     if session.phase is not Phase.RUNNING or session.clock_at is not None or session.started_at is None:
         return session, ()
     latest = session.started_at + settings.clock_patience
-    if now < latest and not _invites_out(session):
+    if now < latest and not invites_out(session):
         return session, ()
     return begin_clock(session, now=min(now, latest), settings=settings)
-
-
-def _invites_out(session: Session) -> bool:
-    made = all(room.room_id is not None for room in session.open_rooms)
-    return made and all(seat.presence is not Presence.ASSIGNED for seat in session.seats.values())
 
 
 def _deadline(session: Session, now: datetime, settings: Settings) -> Step:
@@ -243,18 +246,24 @@ def _help(session: Session, now: datetime, settings: Settings) -> Step:
     return session, tuple(notices)
 
 
-def _delete_moment(session: Session, ended_at: datetime, settings: Settings) -> datetime:
-    end = ended_at + settings.delete_after
+def _idle_since(session: Session) -> datetime | None:
+    """Since when rooms are there that nobody talks in: the end, or the preparing of a start that did not come."""
+    if session.is_prepared:
+        return session.prepared_at
+    return session.ended_at if session.phase is Phase.ENDED else None
+
+
+def _delete_moment(session: Session, idle: datetime, settings: Settings) -> datetime:
+    end = idle + settings.delete_after
     return end if session.delete_announced else end - min(settings.delete_notice, settings.delete_after / 2)
 
 
 def _deletion(session: Session, now: datetime, settings: Settings) -> Step:
-    """Ended rooms are not kept for ever."""
-    if session.phase is not Phase.ENDED or session.ended_at is None:
+    """Rooms that nobody talks in are not kept for ever."""
+    idle = _idle_since(session)
+    if idle is None or now < _delete_moment(session, idle, settings):
         return session, ()
-    if now < _delete_moment(session, session.ended_at, settings):
-        return session, ()
-    end = session.ended_at + settings.delete_after
+    end = idle + settings.delete_after
     if now < end:
         return replace(session, delete_announced=True), (DeleteSoon(session.id, session.round, end),)
     missed = (PassedWhileDown(session.id, session.round, end),) if _late(end, now, settings) else ()

@@ -60,6 +60,24 @@ class WelcomeRoom(Notice):
 
 
 @dataclass(frozen=True, slots=True)
+class WelcomePrepared(Notice):
+    """In a breakout room whose people are invited ahead of the start: it can be read, and opens then."""
+
+    KIND: ClassVar[str] = "welcome-prepared"
+    room: int
+    attempt: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MainPrepared(Notice):
+    """In the main room, when all invites ahead of the start are out."""
+
+    KIND: ClassVar[str] = "prepared"
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class WelcomePerson(Notice):
     """In a breakout room, for somebody who came after its welcome: late, moved, or by walking in."""
 

@@ -27,12 +27,14 @@ WORKS_IN: Mapping[str, frozenset[Phase]] = MappingProxyType(
             "pass": (_SET_UP, _RUNNING, _ENDED),
             "rejoin": (_SET_UP, _RUNNING, _ENDED),
             "back": (_RUNNING, _CLOSING),
+            "prepare": (_SET_UP, _ENDED),
             "start": (_SET_UP, _ENDED),
             "timer": (_RUNNING,),
             "extend": (_RUNNING, _CLOSING),
             "end": (_RUNNING, _CLOSING),
             "end cancel": (_CLOSING,),
             "delete": (_SET_UP, _RUNNING, _CLOSING, _ENDED),
+            "prepare confirm": (_SET_UP, _ENDED),
             "start confirm": (_SET_UP, _ENDED),
             "delete confirm": (_SET_UP, _RUNNING, _CLOSING, _ENDED),
             "status": (_SET_UP, _RUNNING, _CLOSING, _ENDED),
@@ -59,7 +61,7 @@ def require(session: Session | None, command: str) -> Session:
     allowed = WORKS_IN[command]
     if session.phase in allowed:
         return session
-    if command in ("start", "start confirm"):
+    if command in ("prepare", "prepare confirm", "start", "start confirm"):
         raise AlreadyRunning(command, session.phase)
     if Phase.SET_UP not in allowed and session.phase in (Phase.SET_UP, Phase.ENDED):
         raise NothingRunning(command)
@@ -67,5 +69,5 @@ def require(session: Session | None, command: str) -> Session:
 
 
 def is_running(session: Session) -> bool:
-    """Whether changes of seats and rooms are felt at once."""
+    """Whether people are at it: before that, and while the rooms close, nobody is told of changes."""
     return session.phase is Phase.RUNNING

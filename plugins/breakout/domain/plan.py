@@ -17,7 +17,7 @@ from plugins.breakout.domain.desired import (
     SeenRoom,
     is_brought_in,
 )
-from plugins.breakout.domain.model import Phase, Presence, Session
+from plugins.breakout.domain.model import Presence, Session
 
 MOST_AT_CREATION = 10
 """Synapse refuses more invites in one `createRoom`."""
@@ -149,7 +149,7 @@ def is_wanted(step: Step, session: Session) -> bool:
 
 
 def _lets_in(session: Session, number: int) -> bool:
-    return session.phase in (Phase.RUNNING, Phase.CLOSING) and not session.room(number).removed
+    return session.lets_in and not session.room(number).removed
 
 
 def _of_room(wish: RoomWish, observed: Observed, own_server: str) -> Iterator[Step]:

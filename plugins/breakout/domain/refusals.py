@@ -223,9 +223,10 @@ class NobodyWithoutSeat(Refusal):
 
 @dataclass(eq=False)
 class ShuffleNeedsNow(Refusal):
-    """`shuffle` while running would move `people` people: only as `shuffle now`."""
+    """`shuffle` would move `people` people who are invited (and `talking`, or not yet): only as `shuffle now`."""
 
     people: int
+    talking: bool = True
 
 
 @dataclass(eq=False)

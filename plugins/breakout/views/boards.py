@@ -61,6 +61,8 @@ def desk_board(scene: Scene) -> Doc:
 def _head(scene: Scene) -> Para:
     session = scene.plan
     match session.phase:
+        case Phase.SET_UP | Phase.ENDED if session.is_prepared and session.mode is not Mode.CHOOSE:
+            return say("**Breakout rooms are prepared.** Open the invitation to yours; it opens at the start.")
         case Phase.SET_UP if session.mode is Mode.CHOOSE:
             return say(
                 "**Breakout rooms are planned.** Choose yours with its number, or `{p} choose 2`.", p=scene.prefix
@@ -93,7 +95,7 @@ def _rough(left: timedelta) -> str:
 def _room_line(scene: Scene, room: Room) -> Para:
     session = scene.plan
     seats = session.people_of(room.number)
-    running = session.phase in (Phase.RUNNING, Phase.CLOSING)
+    running = session.lets_in
     head: tuple[Inline, ...] = (*say("{number}. **{room}**", number=room.number, room=room.name).parts, Text(": "))
     if len(session.seats) > MOST_NAMES:
         body: tuple[Inline, ...] = (Text(counted_people(len(seats))),)
@@ -180,7 +182,7 @@ def status_of_room(scene: Scene, number: int) -> Doc:
     """The people of one room, each with what is known."""
     session, room = scene.plan, scene.plan.room(number)
     seats = session.people_of(number)
-    running = session.phase in (Phase.RUNNING, Phase.CLOSING)
+    running = session.lets_in
     head = say_n(
         "{number}. {room} has {count} person.",
         "{number}. {room} has {count} people.",
@@ -230,7 +232,7 @@ def me(scene: Scene, user: str) -> Doc:
 
 
 def _what_now(scene: Scene, seat: Seat) -> tuple[Para, ...]:
-    if scene.plan.phase is not Phase.RUNNING:
+    if not scene.plan.invites:
         return ()
     if seat.presence in (Presence.DECLINED, Presence.LEFT):
         return (say("`{p} rejoin` invites you again.", p=scene.prefix),)
@@ -297,6 +299,10 @@ def next_step(scene: Scene, user: str, role: Role) -> Doc:
     if session is None or not session.open_rooms:
         return doc(say("Next: `{p} setup 4` plans four rooms, then `{p} start 20m` opens them for 20 minutes.", p=p))
     match session.phase:
+        case Phase.SET_UP | Phase.ENDED if session.is_prepared:
+            return doc(
+                say("The breakout rooms are prepared."), say("Next: `{p} start 20m` opens them for 20 minutes.", p=p)
+            )
         case Phase.SET_UP:
             rooms = len(session.open_rooms)
             head = say_n("{count} room is planned.", "{count} rooms are planned.", rooms)

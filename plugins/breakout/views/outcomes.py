@@ -8,7 +8,9 @@ from datetime import timedelta
 from bot.message.doc import Bullets, Doc, Inline, Para, Text, doc
 from plugins.breakout.domain.change import ConfirmAsked
 from plugins.breakout.domain.changes.ending import Ending, SessionDeleted
+from plugins.breakout.domain.changes.gathering import Gathered
 from plugins.breakout.domain.changes.help import HelpTold
+from plugins.breakout.domain.changes.preparing import Prepared
 from plugins.breakout.domain.changes.seats import Assigned, Dealt, Rejoin, Rejoined, Unassigned
 from plugins.breakout.domain.changes.starting import Started
 from plugins.breakout.domain.changes.timing import TimerSet
@@ -87,9 +89,11 @@ def _crowded(scene: Scene, told: Dealt) -> tuple[Para, ...]:
     return (say("{rooms} have more people than the {seats} that a room has here.", rooms=rooms, seats=seats),)
 
 
-def decided(scene: Scene, told: Started | ConfirmAsked | SessionDeleted, seconds: float) -> Doc:
-    """A start, a deletion, or the question before it; `seconds` that a start takes."""
+def decided(scene: Scene, told: Started | Prepared | ConfirmAsked | SessionDeleted, seconds: float) -> Doc:
+    """A start, a preparation, a deletion, or the question before it; `seconds` that the first two take."""
     match told:
+        case Prepared():
+            return prepared(scene, told, seconds)
         case Started():
             return started(scene, told, seconds)
         case ConfirmAsked():
@@ -98,6 +102,24 @@ def decided(scene: Scene, told: Started | ConfirmAsked | SessionDeleted, seconds
             return doc(say("The breakout rooms and the desk are being deleted. This room stays as it is."))
         case SessionDeleted():
             return doc(say("The plan is gone, and the desk is being deleted. This room stays as it is."))
+
+
+def prepared(scene: Scene, told: Prepared, seconds: float) -> Doc:
+    """What is made and who is invited ahead of the start."""
+    session = scene.plan
+    rooms = counted_rooms(len(session.open_rooms))
+    head = say(
+        "The breakout rooms are being prepared: {rooms} for {people}.", rooms=rooms, people=counted_people(told.seated)
+    )
+    waits = say("People are invited now, and can only read there until `{p} start`.", p=scene.prefix)
+    empty = [] if session.seats else [say("Nobody has a seat yet; whoever gets one is invited.")]
+    return doc(head, waits, _inviting(seconds), _gathered(scene, told), empty)
+
+
+def _inviting(seconds: float) -> tuple[Para, ...]:
+    if seconds < A_WHILE:
+        return ()
+    return (say("That takes about {time} on this server.", time=length(timedelta(seconds=seconds))),)
 
 
 def started(scene: Scene, told: Started, seconds: float) -> Doc:
@@ -113,6 +135,13 @@ def started(scene: Scene, told: Started, seconds: float) -> Doc:
     lines = [*how_long(seconds)]
     if session.limit is not None:
         lines.append(say("They close {time} after the invites are out.", time=length(session.limit)))
+    return doc(head, lines, _gathered(scene, told))
+
+
+def _gathered(scene: Scene, told: Gathered) -> list[Para]:
+    """What became of the seats, where it was not so planned."""
+    session = scene.plan
+    lines: list[Para] = []
     if told.rooms_before != len(session.open_rooms):
         lines.append(say("Counted again: {before} before.", before=counted_rooms(told.rooms_before)))
     lines += [say("New: {who} in {room}.", who=who, room=room) for room, who in _by_room(scene, told.newcomers)]
@@ -132,20 +161,35 @@ def started(scene: Scene, told: Started, seconds: float) -> Doc:
         lines.append(
             say("Without a seat: {people}. `{p} fill` seats them.", people=people(scene, told.unseated), p=scene.prefix)
         )
-    return doc(head, lines)
+    return lines
 
 
 def confirm_asked(scene: Scene, told: ConfirmAsked, seconds: float) -> Doc:
     """The question, and both ways to say yes."""
     p = scene.prefix
     if told.pending.what is Confirm.START:
+        if scene.plan.is_prepared:
+            question = say(
+                "Start now? {rooms} will open for {people}.",
+                people=counted_people(told.people),
+                rooms=counted_rooms(told.rooms),
+            )
+        else:
+            question = say(
+                "Start now? {people} will be invited into {rooms}.",
+                people=counted_people(told.people),
+                rooms=counted_rooms(told.rooms),
+            )
+        how = say("Tap ✅, or type `{p} start confirm`.", p=p)
+        return Doc((question, *how_long(seconds), how), keycaps=("✅",))
+    if told.pending.what is Confirm.PREPARE:
         question = say(
-            "Start now? {people} will be invited into {rooms}.",
+            "Prepare now? {people} will be invited into {rooms}, which open at the start.",
             people=counted_people(told.people),
             rooms=counted_rooms(told.rooms),
         )
-        how = say("Tap ✅, or type `{p} start confirm`.", p=p)
-        return Doc((question, *how_long(seconds), how), keycaps=("✅",))
+        how = say("Tap ✅, or type `{p} prepare confirm`.", p=p)
+        return Doc((question, *_inviting(seconds), how), keycaps=("✅",))
     question = _delete_question(scene, counted_rooms(told.rooms))
     how = say("Tap ✅ within {time}, or type `{p} delete confirm`.", p=p, time=length(scene.settings.confirm_within))
     return Doc((question, how), keycaps=("✅",))

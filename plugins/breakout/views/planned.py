@@ -33,7 +33,7 @@ def set_up(scene: Scene, told: SetUp, seconds: float) -> Doc:
         names=names,
         mode=mode_name(session.mode),
     )
-    return doc(head, _replaced(told), _who(told), how_long(seconds), _after_setup(scene))
+    return doc(head, _replaced(scene, told), _who(told), how_long(seconds), _after_setup(scene))
 
 
 def _who(told: SetUp) -> Para:
@@ -79,10 +79,15 @@ def _seats(told: SetUp) -> Para:
     return say_n("{count} of {all} has a seat.", "{count} of {all} have a seat.", told.seated, all=told.participants)
 
 
-def _replaced(told: SetUp) -> tuple[Para, ...]:
+def _replaced(scene: Scene, told: SetUp) -> tuple[Para, ...]:
     if told.replaced is None or not told.replaced.rooms:
         return ()
     names = listed([Text(room.name) for room in told.replaced.open_rooms])
+    if told.replaced.is_prepared:
+        return (
+            say("It replaces the prepared {names}: those rooms are closed for good.", names=names),
+            say("`{p} prepare` invites everybody by the new plan.", p=scene.prefix),
+        )
     return (say("It replaces the plan of {names}.", names=names),)
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from bot.message.doc import Doc, Inline, Name, Para, doc
 from plugins.breakout.domain import refusals as r
-from plugins.breakout.domain.model import Confirm, Mode, Phase
+from plugins.breakout.domain.model import Mode, Phase
 from plugins.breakout.views.words import (
     counted_people,
     counted_rooms,
@@ -83,7 +83,7 @@ def _(e: r.WrongPhase, t: Teller) -> Iterable[Para]:
 
 @_for(r.AlreadyRunning)
 def _(e: r.AlreadyRunning, t: Teller) -> Iterable[Para]:
-    if e.command.startswith("start"):
+    if e.command.startswith(("start", "prepare")):
         yield say("The breakout rooms are running already. `{p} status` shows them.", p=t.prefix)
     else:
         yield say("The breakout rooms are running. End first: `{p} end now`, then set up again.", p=t.prefix)
@@ -274,11 +274,11 @@ def _(e: r.NobodyWithoutSeat, t: Teller) -> Iterable[Para]:
 
 @_for(r.ShuffleNeedsNow)
 def _(e: r.ShuffleNeedsNow, t: Teller) -> Iterable[Para]:
-    yield say(
-        "That would move {people} while they talk. If you mean it: `{p} shuffle now`.",
-        people=counted_people(e.people),
-        p=t.prefix,
-    )
+    if e.talking:
+        question = say("That would move {people} while they talk. ", people=counted_people(e.people))
+    else:
+        question = say("That would move {people} who are invited already. ", people=counted_people(e.people))
+    yield Para((*question.parts, *say("If you mean it: `{p} shuffle now`.", p=t.prefix).parts))
 
 
 @_for(r.NotAtThisMode)
@@ -352,7 +352,7 @@ def _(e: r.NothingToConfirm, t: Teller) -> Iterable[Para]:
 
 @_for(r.NotYoursToConfirm)
 def _(e: r.NotYoursToConfirm, t: Teller) -> Iterable[Para]:
-    command = "start confirm" if e.what is Confirm.START else "delete confirm"
+    command = f"{e.what} confirm"
     yield say(
         "Only {who} can tap here. You can type `{p} {command}`.", who=t.name(e.asked_by), p=t.prefix, command=command
     )

@@ -37,6 +37,8 @@ def texts_of(scene: Scene, room: Room) -> Texts:
     invite = text("Breakout room {room} of {main}", room=room.name, main=scene.main_name)
     if session.limit is not None:
         invite = text("{invite}, {length}", invite=invite, length=length(session.limit))
+    if session.is_prepared:
+        invite = text("{invite}; it opens at the start", invite=invite)
     if session.phase is Phase.ENDED or room.removed or session.phase is Phase.DELETED:
         remove = _closed(scene)
     else:

@@ -20,6 +20,10 @@ def said(notice: n.Notice, scene: Scene) -> Doc:
     match notice:
         case n.WelcomeRoom():
             return welcome(scene, notice.room)
+        case n.WelcomePrepared():
+            return welcome_prepared(scene, notice.room)
+        case n.MainPrepared():
+            return main_prepared(scene)
         case n.MainStarted():
             return main_started(scene)
         case n.ClockBegan():
@@ -77,12 +81,9 @@ def said(notice: n.Notice, scene: Scene) -> Doc:
                 say("`{p} end` closes them before.", p=scene.prefix),
             )
         case n.DeleteSoon():
-            return doc(
-                say("The closed breakout rooms will be deleted at {end}.", end=scene.clock(notice.at)),
-                say("`{p} start` opens them again before.", p=scene.prefix),
-            )
+            return delete_soon(scene, notice)
         case n.Deleted():
-            return doc(say("The closed breakout rooms have been deleted, as announced."))
+            return doc(say("The breakout rooms have been deleted, as announced."))
         case _:
             return _about_people(notice, scene)
 
@@ -181,6 +182,44 @@ def welcome(scene: Scene, number: int) -> Doc:
     help_ = say("Need a moderator? Tap 🙋 or type `{s}help`.", s=scene.sign)
     end = say("Moderators can enter and read. At the end everybody goes back to {main}.", main=scene.main_link())
     return Doc(doc(head, who, task, until, call, help_, end).blocks, keycaps=("🙋",))
+
+
+def welcome_prepared(scene: Scene, number: int) -> Doc:
+    """Ahead of the start: who belongs here, and that it opens later."""
+    session, room = scene.plan, scene.plan.room(number)
+    users = [seat.user for seat in session.people_of(number)]
+    head = say(
+        "This will be your room **{room}**; it opens when {main} starts.", room=room.name, main=scene.main_link()
+    )
+    who = [say("Seated here: {people}.", people=people(scene, users))] if users else []
+    until = say("Until then you can only read here. Moderators can enter and read.")
+    return doc(head, who, until)
+
+
+def main_prepared(scene: Scene) -> Doc:
+    """Ahead of the start, in the main room: what the invitations are, and when the rooms open."""
+    session = scene.plan
+    if session.mode is Mode.CHOOSE:
+        how = say("Choose a room with its number on the board, or `{p} choose 2`.", p=scene.prefix)
+    else:
+        name = f"{session.open_rooms[0].name} · {scene.main_name}"
+        how = say("You can open your invitation, such as **{name}**, and accept it now.", name=name)
+    head = say("The breakout rooms are prepared. You can read in yours until it opens at the start.")
+    return doc(head, how)
+
+
+def delete_soon(scene: Scene, notice: n.DeleteSoon) -> Doc:
+    """The rooms will be gone, unless somebody opens them."""
+    end = scene.clock(notice.at)
+    if scene.plan.is_prepared:
+        return doc(
+            say("The prepared breakout rooms were not started, and will be deleted at {end}.", end=end),
+            say("`{p} start` opens them before, `{p} prepare` keeps them longer.", p=scene.prefix),
+        )
+    return doc(
+        say("The closed breakout rooms will be deleted at {end}.", end=end),
+        say("`{p} start` opens them again before.", p=scene.prefix),
+    )
 
 
 def welcome_person(scene: Scene, notice: n.WelcomePerson) -> Doc:
@@ -346,7 +385,9 @@ def notes_lost(scene: Scene, notice: n.NotesLost) -> Doc:
     p, rooms = scene.prefix, listed([scene.room(room.number) for room in scene.plan.open_rooms])
     head = say("I have lost my notes, and have found these breakout rooms again: {rooms}.", rooms=rooms)
     seats = say("Whoever is in a room or invited to it has their seat there. `{p} assign` mends what is wrong.", p=p)
-    if scene.plan.phase is Phase.ENDED:
+    if scene.plan.is_prepared:
+        time = [say("They are prepared; `{p} start` opens them.", p=p)]
+    elif scene.plan.phase is Phase.ENDED:
         time = [say("They are closed; `{p} start` opens them again.", p=p)]
     elif notice.ends_at is not None:
         time = [say("They close at {end}, as before.", end=scene.clock(notice.ends_at))]

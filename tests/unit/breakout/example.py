@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from plugins.breakout.domain.change import Change
-from plugins.breakout.domain.changes import observed, setup, starting
+from plugins.breakout.domain.changes import observed, preparing, setup, starting
 from plugins.breakout.domain.changes.setup import Layout, SetUp
 from plugins.breakout.domain.model import Person, Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance
@@ -70,6 +70,14 @@ def start(
         confirmed=True,
     )
     assert change.session.phase is Phase.RUNNING
+    return change.session
+
+
+def prepare(session: Session, people: list[Person], *, now: datetime = NOW) -> Session:
+    change = preparing.prepare(
+        session, by=MOD, people=people, now=now, settings=SETTINGS, rng=Random(1), key="q", confirmed=True
+    )
+    assert change.session.is_prepared
     return change.session
 
 

@@ -31,7 +31,8 @@ def stock(left: float, rooms_left: float = 10) -> Pace:
 
 
 def planned(rooms: int, people: int, phase: Phase = Phase.SET_UP, *, made: bool = False, **more: object) -> Session:
-    there = [Room(n, f"Room {n}", room_id=f"!{n}" if made else None) for n in range(1, rooms + 1)]
+    locked = made and phase is Phase.ENDED
+    there = [Room(n, f"Room {n}", room_id=f"!{n}" if made else None, locked=locked) for n in range(1, rooms + 1)]
     presence = Presence.JOINED if made else Presence.ASSIGNED
     seats = {f"@p{n}:x": Seat(f"@p{n}:x", n % rooms + 1, presence=presence) for n in range(people)}
     session = Session("s", "!main", phase, Mode.AUTO, tuple(there), "@mod:x", seats=seats)
@@ -92,7 +93,8 @@ def test_a_second_round_unlocks_the_rooms_and_invites_one_by_one() -> None:
     begun = replace(ended, phase=Phase.RUNNING, round=2, seats=waiting)
     assert requests_to_start(begun, "x") == (0, 3 + 6)
     one = replace(waiting["@p0:x"], presence=Presence.INVITED)
-    assert requests_to_start(begun.with_seats(one), "x") == (0, 2 + 5)
+    opened = begun.with_room(replace(begun.room(1), locked=False)).with_seats(one)
+    assert requests_to_start(opened, "x") == (0, 2 + 5)
 
 
 def test_how_many_invites_are_out_is_counted_while_running_only() -> None:

@@ -22,6 +22,7 @@ from plugins.breakout.domain.notices import (
     HelpEnd,
     HelpReminded,
     MainEnded,
+    MainPrepared,
     MainStarted,
     MaxDurationSoon,
     Notice,
@@ -37,6 +38,7 @@ from tests.unit.breakout.example import (
     SETTINGS,
     all_in,
     minutes,
+    prepare,
     pupils,
     rooms_made,
     running_session,
@@ -243,6 +245,25 @@ def test_ended_rooms_are_deleted_in_the_end_and_that_is_announced() -> None:
     days = 24 * 60
     said = moved_on(ended, 20 * days)
     assert [(minute / days, type(notice)) for minute, notice in said] == [(13, DeleteSoon), (14, Deleted)]
+
+
+def test_prepared_rooms_that_nobody_starts_are_deleted_too_and_longer_kept_by_preparing_again() -> None:
+    session = prepare(set_up(Layout(count=2), pupils(4)).session, pupils(4))
+    days = 24 * 60
+    assert [(minute / days, type(notice)) for minute, notice in moved_on(session, 20 * days)] == [
+        (13, DeleteSoon),
+        (14, Deleted),
+    ]
+    later = prepare(session, pupils(4), now=NOW + timedelta(days=13))
+    assert next_moment(later, SETTINGS) == NOW + timedelta(days=26)
+
+
+def test_the_main_room_hears_once_that_all_is_prepared() -> None:
+    session = prepare(set_up(Layout(count=2), pupils(4)).session, pupils(4))
+    assert not advance(session, now=NOW, settings=SETTINGS).notices
+    ready = advance(all_in(session), now=NOW, settings=SETTINGS)
+    assert ready.notices == (MainPrepared(session.id, NOW),)
+    assert not advance(ready.session, now=NOW, settings=SETTINGS).notices
 
 
 @pytest.mark.parametrize("length", [0.2, 1, 2, 14.9, 15, 60])

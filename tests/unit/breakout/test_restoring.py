@@ -38,6 +38,21 @@ def test_a_session_with_an_open_room_runs_and_one_whose_rooms_are_locked_has_end
     assert rebuild(found(1, {}), noted=replace(closing, ends_at=None)).phase is Phase.RUNNING
 
 
+def test_what_was_prepared_is_so_still_if_that_is_noted() -> None:
+    rooms = (
+        found(1, {BOB: trace("join", BOB), CLEO: trace("join", CLEO, -9)}, locked=True),
+        found(2, {CLEO: trace("invite", BOT)}, locked=True),
+    )
+    session = rebuild(*rooms, noted=Noted(prepared_at=NOW))
+    assert (session.phase, session.is_prepared) == (Phase.SET_UP, True)
+    assert {seat.user: (seat.room, seat.presence, seat.moved_from) for seat in session.seats.values()} == {
+        BOB: (1, Presence.JOINED, None),
+        CLEO: (2, Presence.INVITED, None),
+    }
+    assert not advance(session, now=NOW, settings=SETTINGS).notices
+    assert rebuild(*rooms, noted=Noted(prepared_at=NOW, ended_at=NOW)).phase is Phase.ENDED
+
+
 def test_each_seat_is_where_its_person_is_or_was_invited() -> None:
     session = rebuild(
         found(1, {BOB: trace("join", BOB), MOD: trace("join", MOD)}), found(2, {CLEO: trace("invite", BOT)})

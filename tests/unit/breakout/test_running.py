@@ -10,8 +10,9 @@ import pytest
 
 from plugins.breakout.domain import refusals
 from plugins.breakout.domain.change import Change, ConfirmAsked
-from plugins.breakout.domain.changes import ending, seats, starting, timing
+from plugins.breakout.domain.changes import ending, observed, seats, starting, timing
 from plugins.breakout.domain.changes.ending import Ending, SessionDeleted
+from plugins.breakout.domain.changes.preparing import Prepared
 from plugins.breakout.domain.changes.setup import Layout, SeatLine
 from plugins.breakout.domain.changes.starting import Started
 from plugins.breakout.domain.model import Confirm, Mode, Person, Phase, Presence, Session, Settings
@@ -161,7 +162,7 @@ def test_more_than_fifty_people_wait_for_a_yes() -> None:
 
 def confirmed(
     session: Session, *, by: str = MOD, key: str | None = None, what: Confirm | None = None, after: float = 0
-) -> Change[Started | ConfirmAsked | SessionDeleted]:
+) -> Change[Started | Prepared | ConfirmAsked | SessionDeleted]:
     return starting.confirm(
         session,
         by=by,
@@ -217,7 +218,10 @@ def test_a_start_after_the_end_runs_the_same_rooms_again() -> None:
     assert {(s.presence, s.invite_count) for s in change.session.seats.values()} == {(Presence.ASSIGNED, 1)}
     assert change.session.clock_at is None
     assert not any(isinstance(n, WelcomeRoom) for n in change.notices)  # the invites go out first
-    begun = advance(change.session, now=NOW + minutes(1), settings=SETTINGS)
+    opened = change.session
+    for room in opened.rooms:  # and so does their unlocking
+        opened = observed.unlocked(opened, room.number, now=NOW).session
+    begun = advance(opened, now=NOW + minutes(1), settings=SETTINGS)
     assert [n for n in begun.notices if isinstance(n, WelcomeRoom)] == [
         WelcomeRoom(session.id, 2, number) for number in (1, 2, 3, 4)
     ]

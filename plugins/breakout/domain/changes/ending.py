@@ -131,7 +131,7 @@ def finish(session: Session, *, why: EndReason, now: datetime) -> tuple[Session,
         if room.help:
             closed = HelpClosed(session.id, session.round, room.number, room.help.since, HelpEnd.ENDED, None)
             notices.append(closed)
-            session = session.with_room(replace(room, help=None))
+        session = session.with_room(replace(room, help=None, locked=room.room_id is not None))
         if room.room_id is not None:
             notices.append(RoomClosed(session.id, session.round, room.number))
     notices.append(MainEnded(session.id, session.round, why))

@@ -19,32 +19,46 @@ from plugins.breakout.domain.notices import (
     Unattended,
     WalkedIntoFull,
     WelcomePerson,
+    WelcomePrepared,
     WelcomeRoom,
 )
 from plugins.breakout.domain.phases import is_running
 
 
 def room_made(session: Session, number: int, room_id: str) -> Change[None]:
-    """The room exists: its welcome can be said, while running."""
+    """The room exists: its welcome can be said, once people are let in."""
     room = session.room(number)
     if room.room_id == room_id:
         return Change(session, None)
-    session = session.with_room(replace(room, room_id=room_id))
-    return welcome(session, number, session.started_at) if session.started_at else Change(session, None)
+    session = session.with_room(replace(room, room_id=room_id, locked=not session.is_open))
+    since = session.prepared_at if session.is_prepared else session.started_at
+    return welcome(session, number, since) if since else Change(session, None)
+
+
+def unlocked(session: Session, number: int, *, now: datetime) -> Change[None]:
+    """People can write in the room."""
+    room = session.room(number)
+    if not room.locked:
+        return Change(session, None)
+    session = session.with_room(replace(room, locked=False))
+    return welcome(session, number, now, at_last=session.clock_at is not None)
 
 
 def welcome(session: Session, number: int, now: datetime, *, at_last: bool = False) -> Change[None]:
-    """The welcome of a room that exists, once a round, while the session runs.
+    """The welcome of a room that exists: once a round while the session runs, and once ahead of the start.
 
     People read what was said since their invite: so it comes when the invites are out, or when no more is waited
     for (`at_last`).
     """
     room = session.room(number)
-    ready = is_running(session) and room.room_id is not None and not room.removed and not room.closed
+    shut = room.removed or room.closed or (room.locked and session.is_open)
+    ready = session.invites and room.room_id is not None and not shut
     waits = any(seat.presence is Presence.ASSIGNED for seat in session.people_of(number))
     if not ready or room.welcomed_at is not None or (waits and not at_last):
         return Change(session, None)
     session = session.with_room(replace(room, welcomed_at=now))
+    if session.is_prepared and session.prepared_at:
+        return Change(session, None, (WelcomePrepared(session.id, number, room.attempt, session.prepared_at),))
     return Change(session, None, (WelcomeRoom(session.id, session.round, number, room.attempt),))
 
 
@@ -58,7 +72,7 @@ def room_lost(session: Session, number: int, room_id: str) -> Change[None]:
         return Change(session, None)
     if room.removed or room.closed or session.phase is Phase.DELETED:
         return room_closed(session, number)
-    anew = replace(room, room_id=None, attempt=room.attempt + 1, welcomed_at=None)
+    anew = replace(room, room_id=None, attempt=room.attempt + 1, welcomed_at=None, locked=False)
     session = stay_put(session.with_room(anew), number)
     again = (
         replace(seat, presence=Presence.ASSIGNED, invited_at=None, invite_count=seat.invite_count + 1)
@@ -127,7 +141,7 @@ def _with(session: Session, seat: Seat, presence: Presence, now: datetime) -> Se
 
 def outsider_invited(session: Session, user: str, number: int, *, by: str) -> Change[None]:
     """A moderator (`by`) invited somebody who is not in the main room: a guest of that room, without a seat."""
-    if session.phase not in (Phase.RUNNING, Phase.CLOSING) or session.room(number).removed:
+    if not session.lets_in or session.room(number).removed:
         return Change(session, None)
     if (user, number) in session.outsiders:
         return Change(session, None)
@@ -145,8 +159,7 @@ def gone_people(session: Session, people: Sequence[Person]) -> Session:
 
 def unattended(session: Session, people: Sequence[Person], settings: Settings) -> tuple[Notice, ...]:
     """That no moderator is left while rooms are open, for those who wonder when it will end."""
-    is_open = session.phase in (Phase.RUNNING, Phase.CLOSING) and session.started_at is not None
-    if not is_open or session.started_at is None or any(person.moderator for person in people):
+    if not session.is_open or session.started_at is None or any(person.moderator for person in people):
         return ()
     return (Unattended(session.id, session.round, session.ends_at or session.started_at + settings.max_duration),)
 
@@ -189,7 +202,7 @@ def membership(
     seat = session.seats.get(user)
     if moderator and (seat is None or number not in (seat.room, seat.moved_from)):
         return Change(_moderator_moved(session, room, user, now, came=after == "join"), None)
-    if session.phase not in (Phase.RUNNING, Phase.CLOSING):
+    if not session.lets_in:
         return Change(session, None)
     if after in ("leave", "ban") and (user, number) in session.outsiders:
         session = replace(session, outsiders=session.outsiders - {(user, number)})
@@ -206,7 +219,7 @@ def _came(session: Session, room: Room, user: str, now: datetime, capacity: int 
         joined = replace(seat, presence=Presence.JOINED, problem="")
         session = replace(session.with_seats(joined), passed=session.passed - {user})
         return Change(session, None, _own_welcome(session, seat) if _is_late(seat, room.welcomed_at) else ())
-    if session.mode is not Mode.CHOOSE or not is_running(session) or room.removed:
+    if session.mode is not Mode.CHOOSE or not session.invites or room.removed:
         return Change(session, None)
     if capacity is not None and room.number not in (free := rooms_with_space(session, capacity)):
         full = WalkedIntoFull(session.id, session.round, user, now, room.number, free)

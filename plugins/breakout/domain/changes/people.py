@@ -62,10 +62,9 @@ def seated_in(session: Session) -> Mapping[str, int]:
 
 
 def seat_in_smallest(session: Session, user: str) -> Session:
-    """The session with `user` in its smallest room; while running with an invite to come."""
-    running = is_running(session)
+    """The session with `user` in its smallest room; while running, or prepared, with an invite to come."""
     number = smallest_room(numbers(session), seated_in(session))
-    seat = Seat(user, number, invite_count=1 if running else 0, late=running)
+    seat = Seat(user, number, invite_count=1 if session.invites else 0, late=is_running(session))
     return replace(session.with_seats(seat), waiting=session.waiting - {user}, passed=session.passed - {user})
 
 
@@ -173,7 +172,9 @@ def demoted(
     return joined_main(session, replace(person, moderator=False), people=people, now=now, settings=settings)
 
 
-def reset(seat: Seat, *, passed: bool) -> Seat:
-    """The seat as a new round finds it."""
+def reset(seat: Seat, *, passed: bool, keeps: frozenset[Presence] = frozenset()) -> Seat:
+    """The seat as a new round finds it; what is known already stands for the presences that it `keeps`."""
+    if seat.presence in keeps:
+        return replace(seat, invite_count=max(1, seat.invite_count))
     presence = Presence.DECLINED if passed else Presence.ASSIGNED
     return Seat(seat.user, seat.room, by_hand=seat.by_hand, presence=presence, invite_count=0 if passed else 1)

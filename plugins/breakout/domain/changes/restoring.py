@@ -46,6 +46,7 @@ class Noted:
     round: int | None = None
     everyone: bool = False
     capacity: int | None = None
+    prepared_at: datetime | None = None
     started_at: datetime | None = None
     clock_at: datetime | None = None
     ends_at: datetime | None = None
@@ -70,24 +71,30 @@ def rebuilt(
     It counts as one round more, so that no key of what is said once was used before the loss.
     """
     is_open = any(not room.locked for room in found)
-    phase = Phase.ENDED
-    if is_open:
-        phase = Phase.CLOSING if noted.closing_at and noted.ends_at else Phase.RUNNING
+    is_prepared = not is_open and noted.prepared_at is not None
     mode = noted.mode or (Mode.CHOOSE if any(room.walk_in for room in found) else Mode.MANUAL)
     session = Session(
         id=id_,
         main=main,
-        phase=phase,
+        phase=_phase(noted, is_open=is_open, is_prepared=is_prepared),
         mode=mode,
-        rooms=_rooms(found, noted, now if is_open else None),
+        rooms=_rooms(found, noted, now if is_open or is_prepared else None),
         set_up_by="",
-        seats=_seats(found, people, noted, mode, bot=bot, running=is_open),
+        seats=_seats(found, people, noted, mode, bot=bot, running=is_open or is_prepared),
         everyone=noted.everyone,
         capacity=noted.capacity,
         round=noted.round + 1 if noted.round is not None else round(now.timestamp()),
-        outsiders=_outsiders(found, people, bot) if is_open else frozenset(),
+        outsiders=_outsiders(found, people, bot) if is_open or is_prepared else frozenset(),
     )
-    session = _running(session, noted, now, settings) if is_open else _ended(session, noted, now, settings)
+    if is_open:
+        session = _running(session, noted, now, settings)
+    elif is_prepared:
+        seats = [replace(seat, moved_from=None, moved_until=None) for seat in session.seats.values()]
+        session = replace(
+            session.with_seats(*seats), prepared_at=noted.prepared_at, prepared_told=True, ended_at=noted.ended_at
+        )
+    else:
+        session = _ended(session, noted, now, settings)
     return Change(session, None, (NotesLost(session.id, session.round, session.ends_at),))
 
 
@@ -112,6 +119,12 @@ def completed(change: Change[None], backup: Session | None) -> Change[None]:
     return replace(
         change, session=session, notices=(NotesLost(session.id, session.round, session.ends_at, put_back=True),)
     )
+
+
+def _phase(noted: Noted, *, is_open: bool, is_prepared: bool) -> Phase:
+    if is_open:
+        return Phase.CLOSING if noted.closing_at and noted.ends_at else Phase.RUNNING
+    return Phase.SET_UP if is_prepared and noted.ended_at is None else Phase.ENDED
 
 
 def _running(session: Session, noted: Noted, now: datetime, settings: Settings) -> Session:
@@ -145,6 +158,7 @@ def _rooms(found: Sequence[FoundRoom], noted: Noted, welcomed_at: datetime | Non
             task=room.task,
             attempt=room.attempt,
             room_id=room.room_id,
+            locked=room.locked,
             welcomed_at=welcomed_at,
         )
     return tuple(rooms[number] for number in sorted(rooms))

@@ -141,14 +141,15 @@ def _assigned(session: Session, wanted: Sequence[tuple[str, int]]) -> Change[Ass
 def given(session: Session, user: str, number: int, *, by_hand: bool) -> Seat:
     """The person's seat in that room, with what becomes of the former one: the way from room to room.
 
+    Ahead of the start there is no way: nobody talks yet, so the old room is left as soon as the new invite is out.
     The moment until which the old room may be kept is set when the new invite is out (`observed.invited`).
     """
     old = session.seats.get(user)
-    running = is_running(session)
+    running, invites = is_running(session), session.invites
     if old is None:
-        return Seat(user, number, by_hand, _waiting(session, user), invite_count=1 if running else 0, late=running)
+        return Seat(user, number, by_hand, _waiting(session, user), invite_count=1 if invites else 0, late=running)
     if old.room == number:
-        if not running or (old.presence not in AWAY and user not in session.passed):
+        if not invites or (old.presence not in AWAY and user not in session.passed):
             return replace(old, by_hand=by_hand or old.by_hand)
         return invited_again(replace(old, by_hand=by_hand or old.by_hand), _waiting(session, user))
     inside = old.room if old.presence in INSIDE else old.moved_from
@@ -159,7 +160,7 @@ def given(session: Session, user: str, number: int, *, by_hand: bool) -> Seat:
         number,
         by_hand,
         _waiting(session, user),
-        invite_count=old.invite_count + 1 if running else old.invite_count,
+        invite_count=old.invite_count + 1 if invites else old.invite_count,
         moved_from=inside if running else None,
         late=old.late,
     )
@@ -202,7 +203,7 @@ def unassign(session: Session | None, users: Sequence[str]) -> Change[Unassigned
 
 
 def shuffle(session: Session | None, *, people: Sequence[Person], rng: Random, really: bool) -> Change[Dealt]:
-    """Deal everybody again, seats by hand too; while running only with `really` (`shuffle now`).
+    """Deal everybody again, seats by hand too; while running or prepared only with `really` (`shuffle now`).
 
     Raises `ShuffleNeedsNow`, `NobodyToSeat`. Dealt are those with a seat and, in auto mode, those without
     one.
@@ -213,8 +214,8 @@ def shuffle(session: Session | None, *, people: Sequence[Person], rng: Random, r
     free = without_seat(session, people) if session.mode is Mode.AUTO else ()
     if not seated and not free:
         raise nobody_to_seat(session, people)
-    if is_running(session) and not really:
-        raise ShuffleNeedsNow(len(seated) + len(free))
+    if session.invites and not really:
+        raise ShuffleNeedsNow(len(seated) + len(free), talking=is_running(session))
     return _dealt(session, deal((*seated, *free), numbers(session), rng, {}), people)
 
 
@@ -274,7 +275,7 @@ def choose(session: Session | None, user: str, number: int, *, people: Sequence[
     seat = given(session, user, number, by_hand=False)
     session = replace(session.with_seats(seat), waiting=session.waiting - {user}, left_out=session.left_out - {user})
     left = session.room(old.room) if old and old.room != number else None
-    return Change(session, Chosen(room, left, is_running(session) and seat.presence is Presence.ASSIGNED))
+    return Change(session, Chosen(room, left, session.invites and seat.presence is Presence.ASSIGNED))
 
 
 def rooms_with_space(session: Session, seats: int) -> tuple[int, ...]:
@@ -325,7 +326,7 @@ def rejoin(
         raise NoSeat((user,))
     passed = user in session.passed
     session = replace(session, passed=session.passed - {user})
-    if not is_running(session):
+    if not is_running(session) and (seat is None or not session.invites):
         if seat is None and passed and session.phase is Phase.SET_UP and session.mode is Mode.AUTO:
             session = seat_in_smallest(session, user)
         return Change(session, Rejoined(Rejoin.NEXT_ROUND, _room_of(session, user)))

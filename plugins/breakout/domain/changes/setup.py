@@ -59,7 +59,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """What came of `setup`. `replaced` is the plan that it replaced, where one was only set up."""
+    """What came of `setup`. `replaced` is the plan that it replaced, where one was only set up or prepared."""
 
     replaced: Session | None
     members: int
@@ -82,15 +82,16 @@ def set_up(
 ) -> Change[SetUp]:
     """Set up a session. One that is only set up is replaced under its id; else `session_id` is the new one's.
 
-    The check-in's taps and the board's number live on; who passed, still passes. After *ended* the former
-    session comes back as `retired`. Seat lines without a mode mean manual mode; `max` without one means
-    choose mode.
+    The check-in's taps and the board's number live on; who passed, still passes. After *ended*, and where rooms
+    were prepared, the former session comes back as `retired`: its rooms are closed for good. Seat lines without
+    a mode mean manual mode; `max` without one means choose mode.
     """
     if session and session.phase in (Phase.RUNNING, Phase.CLOSING):
         raise AlreadyRunning("setup", session.phase)
     mode = _mode(layout, settings)
     known = session if session and session.phase is not Phase.DELETED else None
-    same = known if known and known.phase is Phase.SET_UP else None
+    planned = known if known and known.phase is Phase.SET_UP else None
+    same = planned if planned and not planned.is_prepared else None
     fresh = Session(
         id=same.id if same else session_id,
         main=main,
@@ -110,15 +111,14 @@ def set_up(
     fresh = replace(fresh, rooms=_rooms(layout, len(to_deal(fresh, people)), settings))
     fresh = _seated(fresh, layout, people, rng)
     told = SetUp(
-        replaced=same if same and same.rooms else None,
+        replaced=planned if planned and planned.rooms else None,
         members=len(people),
         participants=len(participants(fresh, people)),
         here=sum(is_here(fresh, person) for person in participants(fresh, people)),
         seated=len(fresh.seats),
         unseated=without_seat(fresh, people),
     )
-    ended = known if known and known.phase is Phase.ENDED else None
-    return Change(fresh, told, retired=_retired(ended) if ended else None)
+    return Change(fresh, told, retired=_retired(known) if known and not same else None)
 
 
 def _retired(session: Session) -> Session:

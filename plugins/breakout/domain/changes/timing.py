@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.observed import welcome
-from plugins.breakout.domain.model import Phase, Session, Settings
+from plugins.breakout.domain.model import Phase, Presence, Session, Settings
 from plugins.breakout.domain.notices import (
     ClockBegan,
     MainStarted,
@@ -32,7 +32,8 @@ class TimerSet:
 
 
 def begin_clock(session: Session, *, now: datetime, settings: Settings) -> tuple[Session, tuple[Notice, ...]]:
-    """The invites are out: the time limit runs from now. `advance` calls it; nobody else needs to."""
+    """The invites are out: the time limit runs from now. The start and `advance` call it; nobody else needs to."""
+    unaware = any(room.welcomed_at for room in session.open_rooms)
     session = replace(session, clock_at=now)
     notices: tuple[Notice, ...] = ()
     for room in session.open_rooms:
@@ -42,8 +43,15 @@ def begin_clock(session: Session, *, now: datetime, settings: Settings) -> tuple
     if session.limit is not None:
         moment = now + session.limit
         session = with_end(replace(session, limit=None), moment, now, settings)
-        notices += (ClockBegan(session.id, session.round, moment),)
+        if unaware:
+            notices += (ClockBegan(session.id, session.round, moment),)
     return session, notices
+
+
+def invites_out(session: Session) -> bool:
+    """Whether nobody waits for a room or an invite any more."""
+    made = all(room.room_id is not None for room in session.open_rooms)
+    return made and all(seat.presence is not Presence.ASSIGNED for seat in session.seats.values())
 
 
 def with_end(session: Session, moment: datetime | None, now: datetime, settings: Settings) -> Session:
