@@ -516,6 +516,17 @@ def test_who_names_the_key_of_somebodys_device_does_not_take_its_messages(
         bot.decrypt(ROOM, {**said(ann, "m.room.message", TEXT, event_id="$2"), "sender": EVE})
 
 
+def test_who_begins_anew_is_not_written_to_on_the_former_session_where_others_name_their_key(
+    make: Make, ann: Machine, bot: Machine, bots_keys: dict[str, Any]
+) -> None:
+    eve, body = make(EVE), publish(ann)
+    bot.learn({EVE: {eve.device: names_key_of(eve, ann)}, ANN: {ann.device: body["device_keys"]}}, [EVE, ANN])
+    (device,) = bot.devices([ANN])
+    assert bot.begin_session(device, next(iter(body["one_time_keys"].values())))
+    bot.receive(to_device(ann, ann.wrap(meet(ann, bot, bots_keys), "m.dummy", {})))
+    assert not bot.has_session(device)
+
+
 # --- broken sessions
 
 

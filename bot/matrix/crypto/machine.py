@@ -250,6 +250,8 @@ class Machine:
         match told.payload.get("type"):
             case "m.dummy":  # they could not read what we sent, and have begun a new session
                 self.wedged.discard((told.sender, told.curve25519))
+                for device in self._devices_by_key(told.sender, told.curve25519):
+                    self._begun.pop(device, None)
                 self._lack_keys(told.sender, told.curve25519)
             case "m.room_key" if content.get("algorithm") == MEGOLM:
                 return self._take_key(told, content)
@@ -379,9 +381,11 @@ class Machine:
 
     def _lack_keys(self, user: UserId, curve25519: str) -> None:
         """What was sent to a device may not have been readable: it gets the keys of rooms again."""
-        lost = {(user, device.id) for device in self._devices.of([user]) if device.curve25519 == curve25519}
         for holders in self._holders.values():
-            holders.difference_update(lost)
+            holders -= self._devices_by_key(user, curve25519)  # noqa: PLW2901 - in place
+
+    def _devices_by_key(self, user: UserId, curve25519: str) -> set[tuple[str, str]]:
+        return {(user, device.id) for device in self._devices.of([user]) if device.curve25519 == curve25519}
 
     def room_key(self, room: RoomId, session: OutboundGroupSession) -> Content:
         """What a device needs to read what is said from now on."""
