@@ -21,7 +21,7 @@ from bot.health import Health
 from bot.loader import Loaded
 from bot.matrix.events import Event, Invited, Item, Message, Reaction, StateChange, SyncBatch, Unreadable
 from bot.matrix.ids import RoomId, UserId
-from bot.matrix.ports import Homeserver, Limits
+from bot.matrix.ports import Homeserver, Limits, Urgency
 from bot.matrix.sync import follow
 from bot.matrix.translate import accepted_for_us, echoes, state_rows, translate, translate_late
 from bot.metrics import Metrics
@@ -181,7 +181,10 @@ class App:
             await transaction.rooms.put([row._asdict() for row in state_rows(batch)])
             await inbox.accept(batch, events, transaction.now)
             for transaction_id, event_id in echoes(batch, self._account.me):
-                for owner, key in await settle_echo(transaction.connection, transaction_id, event_id, transaction.now):
+                freed, woken = await settle_echo(transaction.connection, transaction_id, event_id, transaction.now)
+                if freed is not None:
+                    transaction.can_send(freed)
+                for owner, key in woken:
                     transaction.wake(owner, key)
         for event in events:
             if isinstance(event, Invited):
@@ -242,8 +245,8 @@ class App:
     def _wake_plugin(self, owner: str, key: str) -> None:
         self._converging.wake(f"{owner} {key}")
 
-    def _wake_sender(self, room: RoomId) -> None:
-        for lane in Sender.lanes(room):
+    def _wake_sender(self, room: RoomId, urgency: Urgency | None = None) -> None:
+        for lane in Sender.lanes(room, urgency):
             self._sending.wake(lane)
 
     async def _converge(self, key: str) -> datetime | None:

@@ -37,9 +37,9 @@ class Sender:
         self._speaker, self._transactions, self._metrics = speaker, transactions, metrics
 
     @staticmethod
-    def lanes(room: RoomId) -> tuple[str, ...]:
-        """The reconciler's keys for a room."""
-        return tuple(f"{name} {room}" for name in LANES)
+    def lanes(room: RoomId, urgency: Urgency | None = None) -> tuple[str, ...]:
+        """The reconciler's keys for a room, or for what is so urgent there."""
+        return tuple(f"{name} {room}" for name, goes in LANES.items() if urgency is None or urgency in goes)
 
     @staticmethod
     async def rooms_with_mail(connection: AsyncConnection) -> Sequence[RoomId]:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.clock import Clock
 from bot.health import Health
 from bot.matrix.ids import RoomId
+from bot.matrix.ports import Urgency
 from bot.metrics import Metrics
 from bot.plugin import Unit
 from bot.store.alarms import AlarmRows
@@ -31,7 +32,7 @@ class Transaction:
         self.woken: set[tuple[str, str]] = set()
         self._outboxes: dict[str, OutboxRows] = {}
         self._alarms: dict[str, AlarmRows] = {}
-        self._rooms_with_mail: set[RoomId] = set()
+        self._freed: set[tuple[RoomId, Urgency | None]] = set()
 
     def unit_of(self, owner: str) -> Unit:
         """What the plugin `owner` may do in this transaction."""
@@ -56,13 +57,13 @@ class Transaction:
         self.woken.add((owner, key))
 
     @property
-    def touched_rooms(self) -> set[RoomId]:
-        """The rooms for which something was put into an outbox, or can be sent now."""
-        return self._rooms_with_mail.union(*(outbox.touched for outbox in self._outboxes.values()))
+    def mail(self) -> set[tuple[RoomId, Urgency | None]]:
+        """The rooms for which something was put into an outbox, how urgent; None where anything may be sent now."""
+        return self._freed.union(*(outbox.touched for outbox in self._outboxes.values()))
 
     def can_send(self, room: RoomId) -> None:
         """Ask for a look at what is to be sent to a room after the commit: something may have waited for this."""
-        self._rooms_with_mail.add(room)
+        self._freed.add((room, None))
 
     @property
     def alarms_changed(self) -> bool:
@@ -79,7 +80,7 @@ class Transactions:
         clock: Clock,
         *,
         wake: Callable[[str, str], None],
-        room_has_mail: Callable[[RoomId], None],
+        room_has_mail: Callable[[RoomId, Urgency | None], None],
         alarms_changed: Callable[[], None],
         metrics: Metrics | None = None,
         health: Health | None = None,
@@ -103,8 +104,8 @@ class Transactions:
         self._metrics.transaction_seconds.observe(perf_counter() - began)
         for owner, key in transaction.woken:
             self._wake(owner, key)
-        for room in transaction.touched_rooms:
-            self._room_has_mail(room)
+        for room, urgency in transaction.mail:
+            self._room_has_mail(room, urgency)
         if transaction.alarms_changed:
             self._alarms_changed()
 

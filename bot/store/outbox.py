@@ -56,8 +56,8 @@ class OutboxRows:
 
     def __init__(self, connection: AsyncConnection, owner: str, now: datetime, wake: Callable[[str], None]) -> None:
         self._connection, self._owner, self._now, self._wake = connection, owner, now, wake
-        self.touched: set[RoomId] = set()
-        """The rooms whose sender has something to do after the commit."""
+        self.touched: set[tuple[RoomId, Urgency]] = set()
+        """The rooms whose sender has something to do after the commit, and how urgent that is."""
 
     async def say(
         self,
@@ -112,9 +112,9 @@ class OutboxRows:
             update(outbox)
             .where(outbox.c.owner == self._owner, outbox.c.group == group, outbox.c.not_before_ms == to_ms(HELD))
             .values(not_before_ms=0)
-            .returning(outbox.c.room)
+            .returning(outbox.c.room, outbox.c.urgency)
         )
-        self.touched.update(RoomId(room) for room in result.scalars())
+        self.touched.update((RoomId(row.room), Urgency(row.urgency)) for row in result)
 
     async def relay(
         self,
@@ -257,8 +257,10 @@ class OutboxRows:
             )
             .on_conflict_do_nothing()
         )
-        self.touched.add(room)
-        return bool(result.rowcount)
+        if not result.rowcount:
+            return False
+        self.touched.add((room, urgency))
+        return True
 
 
 # --- what the sender and the dispatcher ask, of all owners
@@ -339,15 +341,16 @@ async def settle(
 
 async def settle_echo(
     connection: AsyncConnection, transaction_id: str, event: EventId, now: datetime
-) -> Sequence[tuple[str, str]]:
+) -> tuple[RoomId | None, Sequence[tuple[str, str]]]:
     """Note that a row is sent because sync brought it: a process that was killed could not note the answer.
 
-    People may have reacted to it meanwhile. Returns whom to wake, as `settle`.
+    People may have reacted to it meanwhile. Returns the room in which something may have waited for it (None where
+    that was noted before), and whom to wake, as `settle`.
     """
     owner, _, key = transaction_id.partition(":")
-    query = select(outbox.c.seq).where(outbox.c.owner == owner, outbox.c.key == key, outbox.c.settled_ms.is_(None))
-    seq = (await connection.execute(query)).scalar_one_or_none()
-    return () if seq is None else await settle(connection, seq, now, event)
+    which = (outbox.c.owner == owner) & (outbox.c.key == key) & outbox.c.settled_ms.is_(None)
+    row = (await connection.execute(select(outbox.c.seq, outbox.c.room).where(which))).one_or_none()
+    return (None, ()) if row is None else (RoomId(row.room), await settle(connection, row.seq, now, event))
 
 
 async def key_of(connection: AsyncConnection, event: EventId) -> tuple[str, str] | None:

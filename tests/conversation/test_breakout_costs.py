@@ -32,7 +32,7 @@ async def test_what_a_session_costs() -> None:
         requests, writes = await cost(talk, room, "!breakout setup 3")
         # The desk and its welcome, two boards, one control, the answer; the note of the account.
         assert requests == {"create": 1, "send": 5, "set_account_data": 1}
-        assert writes <= 55
+        assert writes <= 48
 
         talk.user("ann").join(talk.room_named("Moderators of").id)
         await talk.settled()
@@ -40,7 +40,7 @@ async def test_what_a_session_costs() -> None:
         # Each room with all who go there is one request. In each a welcome, its control and the time; two boards, two
         # controls of the desk's; the answer, "open until" with its control.
         assert requests == {"create": 3, "send": 16, "set_account_data": 1}
-        assert writes <= 145
+        assert writes <= 110
 
         for name in ("Room 1", "Room 2", "Room 3"):
             breakout = talk.room_named(name)
@@ -49,12 +49,12 @@ async def test_what_a_session_costs() -> None:
                 await talk.settled()
         requests, writes = await cost(talk, room, "!breakout broadcast Hello")
         assert requests == {"send": 4}  # one a room, and the receipt
-        assert writes <= 62
+        assert writes <= 28
 
         requests, writes = await cost(talk, room, "!breakout status")
         assert requests == {"send": 1}
-        assert writes <= 14
+        assert writes <= 11
 
         requests, writes = await cost(talk, room, "!breakout end now")
         assert requests == {"set_state": 3, "send": 8, "remove": 12, "set_account_data": 1}
-        assert writes <= 110
+        assert writes <= 70

@@ -36,6 +36,18 @@ async def patience(talk: Talk) -> None:
         await talk.passes(seconds)
 
 
+async def test_what_belongs_to_a_message_whose_answer_was_lost_goes_when_sync_shows_the_message() -> None:
+    async with conversation() as talk:
+        lost = Temporary("no answer", timedelta(minutes=5))
+        talk.homeserver.fail(
+            "send", lost, after_acting=True, when=lambda _room, _type, _content, key: ":welcome:" in key
+        )
+        await started(talk)
+        for name in ("Red ·", "Green ·"):
+            reactions = [e["content"] for e in talk.room_named(name).raw.events if e["type"] == "m.reaction"]
+            assert [content["m.relates_to"]["key"] for content in reactions] == ["🙋"]
+
+
 def calls(talk: Talk, verb: str) -> int:
     return sum(call[0] == verb for call in talk.homeserver.calls)
 

@@ -123,7 +123,7 @@ async def test_a_full_disk_is_seen_with_the_first_write_that_fails_and_is_over_w
             database,
             health.clock,
             wake=lambda _owner, _key: None,
-            room_has_mail=lambda _room: None,
+            room_has_mail=lambda _room, _urgency: None,
             alarms_changed=lambda: None,
             health=health,
         )

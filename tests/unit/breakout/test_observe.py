@@ -33,7 +33,7 @@ class World:
             database,
             self.clock,
             wake=lambda _owner, _key: None,
-            room_has_mail=lambda _room: None,
+            room_has_mail=lambda _room, _urgency: None,
             alarms_changed=lambda: None,
         )
 
