@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from bot.commands.parsers import duration
 from bot.commands.refusals import HostRefusal
 from bot.plugin import PluginConfig
-from plugins.breakout.domain.model import LateJoiners, Mode, Settings
+from plugins.breakout.domain.model import LateJoiners, Mode, OnEnd, Settings
 
 
 def _length(value: object) -> object:
@@ -56,6 +56,11 @@ class BreakoutConfig(PluginConfig):
     )
     max_duration: Positive = Field(timedelta(hours=12), description="A session ends by itself after this.")
     delete_after: Positive = Field(timedelta(days=14), description="Ended rooms are deleted after this.")
+    on_end: OnEnd = Field(
+        OnEnd.REMOVE,
+        description="What becomes of people at the end: `remove` takes them out of the rooms, `keep` leaves them there "
+        "to read, and the next start opens the rooms again.",
+    )
     late_joiners: LateJoiners | None = Field(
         None,
         description="People who join the main room while a session runs: `smallest` seats them, `ask` asks the "

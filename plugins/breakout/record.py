@@ -95,6 +95,7 @@ def note_of(desk: Desk | None, current: Session | None, former: Sequence[Session
             "round": current.round,
             "everyone": current.everyone,
             "capacity": current.capacity,
+            "kept": current.kept,
             **moments,
         }
     return note if any(note.values()) else None
@@ -111,6 +112,7 @@ def _remembered(note: Mapping[str, Any]) -> Remembered:
         round=_number(current.get("round")),
         everyone=current.get("everyone") is True,
         capacity=_number(current.get("capacity")),
+        kept=current.get("kept") is True,
         rooms=rooms,
         **{name: _moment(current.get(name)) for name in _MOMENTS},
     )

@@ -209,6 +209,7 @@ def worlds(draw: st.DrawFn) -> World:
         seats={seat.user: seat for seat in seated},
         passed=draw(st.frozensets(st.sampled_from(PUPILS), max_size=2)),
         prepared_at=draw(st.sampled_from([None, NOW])),
+        kept=draw(st.booleans()),
     )
     banned = draw(st.frozensets(st.sampled_from([*PUPILS, STRANGER]), max_size=2)) - session.seats.keys()
     desk = draw(st.sampled_from([None, "!desk:x"]))
@@ -295,7 +296,7 @@ def test_no_moderator_is_removed_from_a_room_that_stays(world: World, cuts: list
 
 @given(world=worlds(), cuts=CUTS)
 def test_a_room_that_ended_is_locked_and_told_so_before_anybody_is_removed(world: World, cuts: list[int]) -> None:
-    world.session = replace(world.session, phase=Phase.ENDED, prepared_at=None)
+    world.session = replace(world.session, phase=Phase.ENDED, prepared_at=None, kept=False)
     for _ in range(len(cuts) + 1):
         told = world.told
         for step in world.steps()[: cuts.pop() if cuts else None]:
@@ -332,11 +333,28 @@ def test_a_start_after_preparing_takes_one_state_event_a_room(world: World, cuts
     ready = replace(world.session, seats={seat.user: replace(seat, moved_from=None) for seat in seats})
     world.session = ready
     settle(world, [])
-    world.session = replace(ready, phase=Phase.RUNNING, prepared_at=None)
+    world.session = replace(ready, phase=Phase.RUNNING, prepared_at=None, kept=False)
     steps = world.steps()
     assert sorted(step.number for step in steps) == [room.number for room in ready.open_rooms]
     assert {step.type for step in steps if isinstance(step, SetState)} <= {"m.room.power_levels"}
     assert all(isinstance(step, SetState) for step in steps)
+
+
+@given(world=worlds(), cuts=CUTS)
+def test_after_the_end_people_stay_by_the_settings_and_nobody_comes(world: World, cuts: list[int]) -> None:
+    seats = {user: replace(seat, moved_from=None) for user, seat in world.session.seats.items()}
+    world.session = replace(world.session, phase=Phase.ENDED, prepared_at=None, seats=seats)
+    world.told = frozenset(room.number for room in world.session.rooms)
+    before = {number: room.members for number, room in world.rooms.items()}
+    done = settle(world, cuts)
+    assert not any(isinstance(step, Invite | MakeRoom) and step.number != DESK for step in done)
+    for user in PUPILS:
+        for number in world.rooms.keys() - {DESK}:
+            was_in = before[number].get(user, Member("leave")).membership in INSIDE
+            seat = seats.get(user)
+            is_kept = world.session.kept and seat is not None and seat.room == number and user not in world.main.banned
+            stays = was_in and is_kept and user not in world.session.passed and not world.session.room(number).removed
+            assert (world.membership(number, user) in INSIDE) is stays
 
 
 @given(world=worlds())

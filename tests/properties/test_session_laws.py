@@ -14,11 +14,10 @@ from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes import ending, observed, people, preparing, rooms, seats, setup, starting, timing
 from plugins.breakout.domain.changes import help as help_changes
 from plugins.breakout.domain.changes.setup import Layout
-from plugins.breakout.domain.model import MOVES, Mode, Person, Phase, Presence, Session, Settings
+from plugins.breakout.domain.model import MOVES, Mode, OnEnd, Person, Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance, next_moment
 from plugins.breakout.domain.refusals import Refusal
 
-SETTINGS = Settings(confirm_above=6)
 MODERATORS = ("@m1:x", "@m2:x")
 USERS = st.sampled_from([*(f"@p{n}:x" for n in range(9)), MODERATORS[0]])
 NUMBERS = st.integers(1, 6)
@@ -37,8 +36,9 @@ class Hall(RuleBasedStateMachine):
 
     session: Session
 
-    @initialize(count=st.integers(0, 8), rooms=st.integers(1, 4), mode=MODES)
-    def begin(self, count: int, rooms: int, mode: Mode) -> None:
+    @initialize(count=st.integers(0, 8), rooms=st.integers(1, 4), mode=MODES, on_end=st.sampled_from(OnEnd))
+    def begin(self, count: int, rooms: int, mode: Mode, on_end: OnEnd) -> None:
+        self.settings = Settings(confirm_above=6, on_end=on_end)
         self.now = datetime.fromisoformat("2026-03-02T14:00:00+00:00")
         self.rng = Random(1)
         self.made = 0
@@ -56,7 +56,7 @@ class Hall(RuleBasedStateMachine):
             session_id=f"s{self.made}",
             by=MODERATORS[0],
             people=self._all(),
-            settings=SETTINGS,
+            settings=self.settings,
             rng=self.rng,
         )
 
@@ -115,13 +115,15 @@ class Hall(RuleBasedStateMachine):
     @rule(user=USERS, again=st.booleans())
     def pass_or_rejoin(self, user: str, again: bool) -> None:
         if again:
-            self._try(lambda: seats.rejoin(self.session, user, people=self._all(), now=self.now, settings=SETTINGS))
+            self._try(
+                lambda: seats.rejoin(self.session, user, people=self._all(), now=self.now, settings=self.settings)
+            )
         else:
             self._try(lambda: seats.pass_round(self.session, user))
 
     @rule(name=st.sampled_from(["Gamma", "Delta", "Room 9", "all"]))
     def add_room(self, name: str) -> None:
-        self._try(lambda: rooms.add_rooms(self.session, [name], settings=SETTINGS))
+        self._try(lambda: rooms.add_rooms(self.session, [name], settings=self.settings))
 
     @rule(number=NUMBERS)
     def remove_room(self, number: int) -> None:
@@ -136,7 +138,7 @@ class Hall(RuleBasedStateMachine):
                 by=by,
                 people=self._all(),
                 now=self.now,
-                settings=SETTINGS,
+                settings=self.settings,
                 rng=self.rng,
                 key="p",
                 confirmed=confirmed,
@@ -151,7 +153,7 @@ class Hall(RuleBasedStateMachine):
                 by=by,
                 people=self._all(),
                 now=self.now,
-                settings=SETTINGS,
+                settings=self.settings,
                 rng=self.rng,
                 key="q",
                 limit=limit,
@@ -162,29 +164,29 @@ class Hall(RuleBasedStateMachine):
     def confirm(self, by: str) -> None:
         self._try(
             lambda: starting.confirm(
-                self.session, by=by, people=self._all(), now=self.now, settings=SETTINGS, rng=self.rng
+                self.session, by=by, people=self._all(), now=self.now, settings=self.settings, rng=self.rng
             )
         )
 
     @rule(length=st.none() | LENGTHS)
     def timer(self, length: timedelta | None) -> None:
-        self._try(lambda: timing.set_timer(self.session, length, now=self.now, settings=SETTINGS))
+        self._try(lambda: timing.set_timer(self.session, length, now=self.now, settings=self.settings))
 
     @rule(length=LENGTHS)
     def extend(self, length: timedelta) -> None:
-        self._try(lambda: timing.extend(self.session, length, now=self.now, settings=SETTINGS))
+        self._try(lambda: timing.extend(self.session, length, now=self.now, settings=self.settings))
 
     @rule(by=st.sampled_from(MODERATORS), notice=st.none() | LENGTHS)
     def end(self, by: str, notice: timedelta | None) -> None:
-        self._try(lambda: ending.end(self.session, by=by, now=self.now, settings=SETTINGS, notice=notice))
+        self._try(lambda: ending.end(self.session, by=by, now=self.now, settings=self.settings, notice=notice))
 
     @rule()
     def cancel_end(self) -> None:
-        self._try(lambda: ending.cancel_end(self.session, now=self.now, settings=SETTINGS))
+        self._try(lambda: ending.cancel_end(self.session, now=self.now, settings=self.settings))
 
     @rule()
     def delete(self) -> None:
-        self._try(lambda: ending.delete(self.session, by=MODERATORS[0], now=self.now, settings=SETTINGS, key="d"))
+        self._try(lambda: ending.delete(self.session, by=MODERATORS[0], now=self.now, settings=self.settings, key="d"))
 
     @rule(number=NUMBERS, user=USERS, resolved=st.booleans())
     def ask_help(self, number: int, user: str, resolved: bool) -> None:
@@ -193,7 +195,9 @@ class Hall(RuleBasedStateMachine):
         if resolved:
             self._try(lambda: help_changes.resolve(self.session, number, MODERATORS[0]))
         else:
-            self._try(lambda: help_changes.ask_help(self.session, number, user, "", now=self.now, settings=SETTINGS))
+            self._try(
+                lambda: help_changes.ask_help(self.session, number, user, "", now=self.now, settings=self.settings)
+            )
 
     @rule(user=PEOPLE_ONLY)
     def join_or_leave_main(self, user: str) -> None:
@@ -203,7 +207,9 @@ class Hall(RuleBasedStateMachine):
         else:
             self.people[user] = Person(user, user)
             self._accept(
-                people.joined_main(self.session, self.people[user], people=self._all(), now=self.now, settings=SETTINGS)
+                people.joined_main(
+                    self.session, self.people[user], people=self._all(), now=self.now, settings=self.settings
+                )
             )
 
     @rule(user=PEOPLE_ONLY)
@@ -216,7 +222,9 @@ class Hall(RuleBasedStateMachine):
             self._accept(people.promoted(self.session, user, now=self.now))
         else:
             self._accept(
-                people.demoted(self.session, self.people[user], people=self._all(), now=self.now, settings=SETTINGS)
+                people.demoted(
+                    self.session, self.people[user], people=self._all(), now=self.now, settings=self.settings
+                )
             )
 
     @rule(number=NUMBERS, lost=st.booleans())
@@ -240,9 +248,9 @@ class Hall(RuleBasedStateMachine):
         if seat is None or not self.session.invites:
             return
         if failed:
-            change = observed.unreachable(self.session, user, seat.room, "no", now=self.now, settings=SETTINGS)
+            change = observed.unreachable(self.session, user, seat.room, "no", now=self.now, settings=self.settings)
         else:
-            change = observed.invited(self.session, user, seat.room, now=self.now, settings=SETTINGS)
+            change = observed.invited(self.session, user, seat.room, now=self.now, settings=self.settings)
         self._accept(change)
 
     @rule(
@@ -274,22 +282,22 @@ class Hall(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 10, 40, 100, 700, 50_000, 2_000_000]))
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
-        change = advance(self.session, now=self.now, settings=SETTINGS)
+        change = advance(self.session, now=self.now, settings=self.settings)
         self._accept(change)
-        again = advance(self.session, now=self.now, settings=SETTINGS)
+        again = advance(self.session, now=self.now, settings=self.settings)
         assert again.session is self.session
         assert again.notices == ()
-        moment = next_moment(self.session, SETTINGS)
+        moment = next_moment(self.session, self.settings)
         assert moment is None or moment > self.now
 
     @rule()
     def the_alarm_rings(self) -> None:
-        moment = next_moment(self.session, SETTINGS)
+        moment = next_moment(self.session, self.settings)
         if moment is None:
             return
         self.now = max(self.now, moment)
         former = self.session
-        self._accept(advance(self.session, now=self.now, settings=SETTINGS))
+        self._accept(advance(self.session, now=self.now, settings=self.settings))
         assert self.session != former
 
     @invariant()

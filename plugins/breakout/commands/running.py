@@ -15,7 +15,7 @@ from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes import ending, preparing, starting, timing
 from plugins.breakout.domain.estimate import seconds_to_close
-from plugins.breakout.domain.model import Confirm
+from plugins.breakout.domain.model import Confirm, OnEnd
 from plugins.breakout.subject import Plug
 
 SECTION = "Run"
@@ -156,7 +156,8 @@ async def end(call: Call[Plug], asked: parsers.End | parsers.Cancelled) -> Doc:
     change = ending.end(
         about.session, by=about.asker, now=now, settings=settings, notice=asked.notice, at_once=asked.at_once
     )
-    seconds = seconds_to_close(change.session, call.state.host.limits.pace(), answers=1)
+    keeps = settings.on_end is OnEnd.KEEP
+    seconds = seconds_to_close(change.session, call.state.host.limits.pace(), answers=1, keeps=keeps)
     return views.ending(await about.settle(change), change.told, seconds)
 
 

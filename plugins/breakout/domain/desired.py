@@ -191,7 +191,7 @@ def desired(
     for room in session.rooms:
         if room.closed:
             continue
-        if room.room_id is None and not _lets_in(session, room):
+        if room.room_id is None and not _is_used(session, room):
             continue
         wishes.append(_wish(session, room, main, desk, texts[room.number], options))
     return tuple(wishes)
@@ -200,7 +200,7 @@ def desired(
 def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts: Texts, options: Options) -> RoomWish:
     lets_in = _lets_in(session, room)
     goes = room.removed or session.phase is Phase.DELETED
-    walk_in = session.mode is Mode.CHOOSE and lets_in
+    walk_in = session.mode is Mode.CHOOSE and _is_used(session, room)
     locked = not session.is_open or room.removed
     return RoomWish(
         number=room.number,
@@ -220,6 +220,11 @@ def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts:
         locked=locked,
         encrypted=options.encrypts(main),
     )
+
+
+def _is_used(session: Session, room: Room) -> bool:
+    """Whether the room is there for a round that runs or is to start."""
+    return (session.is_open or session.is_prepared) and not room.removed
 
 
 def _lets_in(session: Session, room: Room) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
+from plugins.breakout.domain.changes.people import STAYED
 from plugins.breakout.domain.model import Mode, Presence, Room, Session, Settings
 from plugins.breakout.domain.plan import MOST_AT_CREATION
 
@@ -21,8 +22,6 @@ BOARDS = 2
 
 MOST_EARLIER = timedelta(minutes=5)
 """How much earlier than the settings say something begins, at most, on a server that throttles."""
-
-_THERE = (Presence.INVITED, Presence.JOINED, Presence.IN_MAIN)
 
 
 class Pace(Protocol):
@@ -80,6 +79,8 @@ def _beyond_creation(session: Session) -> int:
 def _waiting(session: Session, room: Room) -> list[str]:
     """The people of a room whose invites are not out."""
     seats = session.people_of(room.number)
+    if session.kept:
+        return [seat.user for seat in seats if seat.presence not in STAYED]
     return [seat.user for seat in seats if not session.invites or seat.presence is Presence.ASSIGNED]
 
 
@@ -110,14 +111,14 @@ def invites_left(session: Session) -> tuple[int, int]:
 # --- the end
 
 
-def seconds_to_close(session: Session, pace: Pace, *, answers: int = 0) -> float:
-    """How long it takes from the end of a round until everybody is out of its rooms.
+def seconds_to_close(session: Session, pace: Pace, *, answers: int = 0, keeps: bool = False) -> float:
+    """How long it takes from the end of a round until everybody is out of its rooms (`keeps`: they stay there).
 
     Each room is locked and told, and closed to walkers-in where it was open to them; the main room is told, and each
     person is removed, or their invite withdrawn.
     """
     rooms = sum(room.room_id is not None for room in session.open_rooms)
-    people = sum(seat.presence in _THERE for seat in session.seats.values())
+    people = 0 if keeps else sum(seat.presence in STAYED for seat in session.seats.values())
     needed = rooms * (2 + (session.mode is Mode.CHOOSE)) + 1 + people
     return max(pace.seconds_per_request * needed, _seconds(answers + needed, pace.per_second, pace.burst_left))
 

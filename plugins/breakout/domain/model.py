@@ -39,6 +39,13 @@ class Mode(StrEnum):
     CHOOSE = "choose"
 
 
+class OnEnd(StrEnum):
+    """What becomes of the people in the rooms when a round ends."""
+
+    REMOVE = "remove"
+    KEEP = "keep"
+
+
 class LateJoiners(StrEnum):
     """What happens to people who join the main room while the session runs."""
 
@@ -199,6 +206,8 @@ class Session:
     """The moderator who typed `end`; None where the timer did."""
     closing_at: datetime | None = None
     ended_at: datetime | None = None
+    kept: bool = False
+    """The round ended with its people left in the rooms, as readers."""
     warned: frozenset[int] = frozenset()
     """Seconds before the end of the warnings already given in this round."""
     forewarned: bool = False
@@ -253,7 +262,7 @@ class Session:
     @property
     def lets_in(self) -> bool:
         """Whether people may be in the rooms, to talk or only to read."""
-        return self.is_open or self.is_prepared
+        return self.is_open or self.is_prepared or (self.kept and self.phase is Phase.ENDED)
 
     @property
     def open_rooms(self) -> tuple[Room, ...]:
@@ -307,6 +316,7 @@ class Settings:
     warnings: tuple[timedelta, ...] = (timedelta(minutes=5), timedelta(minutes=1))
     max_duration: timedelta = timedelta(hours=12)
     delete_after: timedelta = timedelta(days=14)
+    on_end: OnEnd = OnEnd.REMOVE
     late_joiners: LateJoiners | None = None
     """None: smallest in auto mode, ask in manual mode."""
     help_reminder: timedelta = timedelta(minutes=3)

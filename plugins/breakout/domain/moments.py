@@ -115,7 +115,7 @@ def _deadline(session: Session, now: datetime, settings: Settings) -> Step:
     if now >= _lock_at(session, moment, settings):
         why = EndReason.TIMER if session.closing_by is None else EndReason.MODERATOR
         missed = (PassedWhileDown(session.id, session.round, moment),) if _late(moment, now, settings) else ()
-        ended, notices = finish(session, why=why, now=now)
+        ended, notices = finish(session, why=why, now=now, settings=settings)
         return ended, (*missed, *notices)
     if session.phase is Phase.RUNNING and now >= _notice_at(session, moment, settings) - settings.tell_earlier:
         return begin_closing(session, moment, by=None, now=now, settings=settings)
@@ -151,7 +151,7 @@ def _duration(session: Session, now: datetime, settings: Settings) -> Step:
     end = session.started_at + settings.max_duration
     if now >= end:
         missed = (PassedWhileDown(session.id, session.round, end),) if _late(end, now, settings) else ()
-        ended, notices = finish(session, why=EndReason.MAX_DURATION, now=now)
+        ended, notices = finish(session, why=EndReason.MAX_DURATION, now=now, settings=settings)
         return ended, (*missed, *notices)
     soon = MaxDurationSoon(session.id, session.round, end)
     timed = session.ends_at is not None and session.ends_at <= end

@@ -211,6 +211,9 @@ def me(scene: Scene, user: str) -> Doc:
     others = [other.user for other in session.people_of(seat.room) if other.user != user]
     with_whom = say(" with {people}", people=people(scene, others)).parts if others else ()
     match session.phase:
+        case _ if session.is_prepared:
+            where = say("Your room will be {room}{others}.", room=scene.room(seat.room), others=with_whom)
+            return doc(where, say("It opens at the start; until then you can only read there."), _what_now(scene, seat))
         case Phase.SET_UP:
             return doc(
                 say(
@@ -223,7 +226,8 @@ def me(scene: Scene, user: str) -> Doc:
             was = say(
                 "The round has ended; you were in {room}{others}.", room=scene.room_name(seat.room), others=with_whom
             )
-            return doc(was, say("Everybody is back in {main}.", main=scene.main_link()))
+            read = [say("You can still read it: {room}.", room=scene.room(seat.room))] if session.kept else []
+            return doc(was, say("Everybody is back in {main}.", main=scene.main_link()), read)
     if seat.presence in (Presence.JOINED, Presence.IN_MAIN):
         where = say("You are in {room}{others}.", room=scene.room(seat.room), others=with_whom)
     else:

@@ -232,7 +232,10 @@ def timer_set(scene: Scene, told: TimerSet) -> Doc:
 def ending(scene: Scene, told: Ending, seconds: float) -> Doc:
     """When everybody is brought back; `seconds` that it takes from the end until the last one is out."""
     if told.ends_at is None:
-        head = say("The rooms are closing now, and everybody is brought back.")
+        if scene.plan.kept:
+            head = say("The rooms are closing now; people can still read there.")
+        else:
+            head = say("The rooms are closing now, and everybody is brought back.")
         if seconds < A_WHILE:
             return doc(head)
         return doc(head, say("That takes about {time} on this server.", time=length(timedelta(seconds=seconds))))

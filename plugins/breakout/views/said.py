@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.message.doc import Bullets, Doc, Inline, Name, Para, Quote, Relayed, doc
 from plugins.breakout.domain import notices as n
-from plugins.breakout.domain.model import Mode, Phase, Room
+from plugins.breakout.domain.model import Mode, OnEnd, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.boards import KEYCAPS
 from plugins.breakout.views.words import length, listed, mentioned, numbered, people, say, say_n
@@ -66,11 +66,10 @@ def said(notice: n.Notice, scene: Scene) -> Doc:
         case n.ClosingNotice():
             return closing(scene, notice)
         case n.RoomClosed():
-            return doc(
-                say("This room is closed. Go back to {main}; thank you for taking part.", main=scene.main_link())
-            ).aloud(room=True)
+            return room_closed(scene)
         case n.MainEnded():
-            return doc(say("Breakout rooms are closed; everybody is back here."), _why(notice.why))
+            read = [say("You can still read in yours.")] if scene.plan.kept else []
+            return doc(say("Breakout rooms are closed; everybody is back here."), _why(notice.why), read)
         case n.PassedWhileDown():
             return doc(
                 say("I was away at {moment}, when this was due; it is done now.", moment=scene.clock(notice.moment))
@@ -266,13 +265,25 @@ def warning(scene: Scene, notice: n.WarningGiven) -> Doc:
     """So much is left; the first says that this chat will be gone, the last pings."""
     left = length(timedelta(seconds=notice.seconds))
     head = say("{left} left: this room closes at {end}.", left=left, end=scene.clock(notice.ends_at))
-    gone = [_what_will_be_gone()] if notice.first else []
+    gone = _what_will_be_gone(scene) if notice.first else ()
     quiet = doc(head, gone)
     return quiet.aloud(room=True) if notice.last else quiet.aloud()
 
 
-def _what_will_be_gone() -> Para:
-    return say("You cannot open this chat after the end: save what you need.")
+def _what_will_be_gone(scene: Scene) -> tuple[Para, ...]:
+    if scene.settings.on_end is OnEnd.KEEP:
+        return ()
+    return (say("You cannot open this chat after the end: save what you need."),)
+
+
+def room_closed(scene: Scene) -> Doc:
+    """It is over, and where to go."""
+    if scene.plan.kept:
+        head = say("This room is closed for now. You can still read it, until it opens again or is deleted.")
+        return doc(head, say("Go back to {main}; thank you for taking part.", main=scene.main_link())).aloud(room=True)
+    return doc(say("This room is closed. Go back to {main}; thank you for taking part.", main=scene.main_link())).aloud(
+        room=True
+    )
 
 
 def time_changed(scene: Scene, notice: n.TimeChanged) -> Doc:
@@ -288,7 +299,7 @@ def closing(scene: Scene, notice: n.ClosingNotice) -> Doc:
     """It closes soon."""
     left = length(notice.ends_at - scene.now)
     head = say("This room closes in {left}, at {end}.", left=left, end=scene.clock(notice.ends_at))
-    gone = [] if scene.plan.forewarned else [_what_will_be_gone()]
+    gone = () if scene.plan.forewarned else _what_will_be_gone(scene)
     return doc(head, gone).aloud(room=True)
 
 

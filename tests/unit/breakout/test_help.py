@@ -73,7 +73,7 @@ def test_a_request_closes_by_resolve_by_withdrawal_by_a_moderators_word_and_at_t
         HelpEnd.RESOLVED: help_changes.resolve(session, 1, MOD).notices,
         HelpEnd.WITHDRAWN: help_changes.withdraw_help(session, 1, user(2)).notices,
         HelpEnd.ATTENDED: help_changes.moderator_wrote(session, 1, MOD, now=NOW).notices,
-        HelpEnd.ENDED: ending.finish(session, why=EndReason.TIMER, now=NOW)[1],
+        HelpEnd.ENDED: ending.finish(session, why=EndReason.TIMER, now=NOW, settings=SETTINGS)[1],
     }
     for why, notices in closed.items():
         assert [n.why for n in notices if isinstance(n, HelpClosed)] == [why]

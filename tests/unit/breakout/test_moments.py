@@ -241,7 +241,7 @@ def test_no_session_runs_for_ever_and_that_is_announced() -> None:
 
 
 def test_ended_rooms_are_deleted_in_the_end_and_that_is_announced() -> None:
-    ended, _ = ending.finish(running_session(), why=EndReason.TIMER, now=NOW)
+    ended, _ = ending.finish(running_session(), why=EndReason.TIMER, now=NOW, settings=SETTINGS)
     days = 24 * 60
     said = moved_on(ended, 20 * days)
     assert [(minute / days, type(notice)) for minute, notice in said] == [(13, DeleteSoon), (14, Deleted)]

@@ -91,7 +91,7 @@ def test_stay_does_nothing_and_choose_mode_shows_the_board() -> None:
 
 def test_nothing_happens_to_late_joiners_once_the_rooms_close() -> None:
     closing = ending.end(running_session(), by=MOD, now=NOW, settings=SETTINGS).session
-    ended, _ = ending.finish(closing, why=EndReason.TIMER, now=NOW)
+    ended, _ = ending.finish(closing, why=EndReason.TIMER, now=NOW, settings=SETTINGS)
     assert joined(closing) == (closing, ())
     assert joined(ended) == (ended, ())
 
@@ -169,7 +169,7 @@ def test_an_invite_is_noted_only_on_a_seat_that_waits_for_it(presence: Presence)
 
 
 def test_what_is_seen_after_the_end_changes_no_seat() -> None:
-    ended, _ = ending.finish(running_session(), why=EndReason.TIMER, now=NOW)
+    ended, _ = ending.finish(running_session(), why=EndReason.TIMER, now=NOW, settings=SETTINGS)
     assert seen(ended, user(1), "leave") is ended
 
 

@@ -211,7 +211,7 @@ def test_a_start_after_the_end_runs_the_same_rooms_again() -> None:
     people = pupils(8)
     session = running_session(limit=minutes(10))
     session = session.with_seats(replace(session.seats[user(1)], presence=Presence.LEFT, invite_count=4))
-    ended, _ = ending.finish(session, why=EndReason.MODERATOR, now=NOW)
+    ended, _ = ending.finish(session, why=EndReason.MODERATOR, now=NOW, settings=SETTINGS)
     change = asked_start(ended, people)
     assert change.session.round == 2
     assert [room.room_id for room in change.session.rooms] == [room.room_id for room in session.rooms]
@@ -371,7 +371,7 @@ def test_delete_asks_first_and_ends_a_running_session() -> None:
 
 
 def test_delete_works_before_the_start_and_after_the_end() -> None:
-    ended, _ = ending.finish(running_session(), why=EndReason.TIMER, now=NOW)
+    ended, _ = ending.finish(running_session(), why=EndReason.TIMER, now=NOW, settings=SETTINGS)
     for session in (set_up(Layout(count=2), pupils(2)).session, ended):
         asked = ending.delete(session, by=MOD, now=NOW, settings=SETTINGS, key="d").session
         change = confirmed(asked, key="d")

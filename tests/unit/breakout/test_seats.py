@@ -282,7 +282,7 @@ def test_pass_before_the_start_holds_for_the_coming_round_only() -> None:
     session = seats.pass_round(set_up(Layout(count=2), PEOPLE).session, user(1)).session
     first = start(session, PEOPLE)
     assert user(1) not in first.seats
-    ended, _ = ending.finish(first, why=EndReason.MODERATOR, now=NOW)
+    ended, _ = ending.finish(first, why=EndReason.MODERATOR, now=NOW, settings=SETTINGS)
     assert user(1) in start(ended, PEOPLE).seats
 
 

@@ -63,7 +63,9 @@ def test_a_checkin_alone_is_no_session_for_other_commands() -> None:
 
 
 def test_a_checkin_after_the_end_begins_anew() -> None:
-    ended, _ = ending.finish(setup.tap(running_session(), user(1)).session, why=EndReason.MODERATOR, now=NOW)
+    ended, _ = ending.finish(
+        setup.tap(running_session(), user(1)).session, why=EndReason.MODERATOR, now=NOW, settings=SETTINGS
+    )
     assert setup.check_in(ended, main="!m:x", session_id="s2", by=MOD).session.taps == frozenset()
     assert setup.check_in(running_session(), main="!m:x", session_id="s2", by=MOD).session.phase is Phase.RUNNING
 
@@ -109,7 +111,7 @@ def test_setup_again_replaces_the_plan_and_says_what_it_replaced() -> None:
 
 
 def test_setup_after_the_end_begins_a_new_session_and_retires_the_old_rooms() -> None:
-    ended, _ = ending.finish(running_session(), why=EndReason.MODERATOR, now=NOW)
+    ended, _ = ending.finish(running_session(), why=EndReason.MODERATOR, now=NOW, settings=SETTINGS)
     change = set_up(Layout(count=2), pupils(8), ended)
     assert change.session.id == "s2"
     assert change.session.round == 0

@@ -48,6 +48,7 @@ FULL = Session(
     here_only=True,
     group_size=4,
     capacity=6,
+    kept=True,
     prepared_at=NOW,
     prepared_told=True,
     round=2,

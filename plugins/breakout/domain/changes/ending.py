@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from plugins.breakout.domain.change import Change, ConfirmAsked
 from plugins.breakout.domain.changes.timing import TimerSet, check_length, reopened, with_end
-from plugins.breakout.domain.model import Confirm, Pending, Phase, Session, Settings
+from plugins.breakout.domain.model import Confirm, OnEnd, Pending, Phase, Session, Settings
 from plugins.breakout.domain.notices import (
     ClosingNotice,
     EndReason,
@@ -78,7 +78,7 @@ def end(
         at_once = True
     length = notice if notice is not None else closing_notice(session, now, settings)
     if at_once or length <= timedelta():
-        ended, notices = finish(session, why=EndReason.MODERATOR, now=now)
+        ended, notices = finish(session, why=EndReason.MODERATOR, now=now, settings=settings)
         return Change(ended, Ending(None), notices)
     moment = now + length
     if notice is None and session.ends_at is not None:
@@ -124,8 +124,13 @@ def cancel_end(session: Session | None, *, now: datetime, settings: Settings) ->
     return reopened(session, former, now, settings)
 
 
-def finish(session: Session, *, why: EndReason, now: datetime) -> tuple[Session, tuple[Notice, ...]]:
-    """End the round now: rooms lock, their requests for help are closed, who passed may take part again."""
+def finish(
+    session: Session, *, why: EndReason, now: datetime, settings: Settings
+) -> tuple[Session, tuple[Notice, ...]]:
+    """End the round now: rooms lock, their requests for help are closed, who passed may take part again.
+
+    By the settings people are left in the rooms as readers.
+    """
     notices: list[Notice] = []
     for room in session.open_rooms:
         if room.help:
@@ -140,6 +145,7 @@ def finish(session: Session, *, why: EndReason, now: datetime) -> tuple[Session,
         session.with_seats(*seats),
         phase=Phase.ENDED,
         ended_at=now,
+        kept=settings.on_end is OnEnd.KEEP,
         ends_at=None,
         limit=None,
         timed_end=None,
@@ -165,7 +171,7 @@ def deleted(session: Session, *, now: datetime) -> Change[SessionDeleted]:
     notices: tuple[Notice, ...] = ()
     was_running = session.phase in (Phase.RUNNING, Phase.CLOSING)
     if was_running:
-        session, notices = finish(session, why=EndReason.DELETE, now=now)
+        session, notices = finish(session, why=EndReason.DELETE, now=now, settings=Settings(on_end=OnEnd.REMOVE))
     return Change(discard(session), SessionDeleted(was_running), notices)
 
 

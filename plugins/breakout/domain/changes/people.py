@@ -172,9 +172,14 @@ def demoted(
     return joined_main(session, replace(person, moderator=False), people=people, now=now, settings=settings)
 
 
+STAYED = frozenset({Presence.INVITED, Presence.JOINED, Presence.IN_MAIN})
+"""Who need not be invited to a further round, after one whose people were left in the rooms."""
+
+
 def reset(seat: Seat, *, passed: bool, keeps: frozenset[Presence] = frozenset()) -> Seat:
     """The seat as a new round finds it; what is known already stands for the presences that it `keeps`."""
     if seat.presence in keeps:
-        return replace(seat, invite_count=max(1, seat.invite_count))
+        here = Presence.JOINED if seat.presence is Presence.IN_MAIN else seat.presence
+        return replace(seat, presence=here, invite_count=max(1, seat.invite_count), late=False)
     presence = Presence.DECLINED if passed else Presence.ASSIGNED
     return Seat(seat.user, seat.room, by_hand=seat.by_hand, presence=presence, invite_count=0 if passed else 1)

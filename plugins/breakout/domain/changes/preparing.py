@@ -10,7 +10,7 @@ from random import Random
 from plugins.breakout.domain.change import Change, ConfirmAsked
 from plugins.breakout.domain.changes.gathering import Gathered, gathered
 from plugins.breakout.domain.changes.observed import welcome
-from plugins.breakout.domain.changes.people import reset
+from plugins.breakout.domain.changes.people import STAYED, reset
 from plugins.breakout.domain.changes.seats import nobody_to_seat
 from plugins.breakout.domain.changes.timing import invites_out
 from plugins.breakout.domain.model import Confirm, Pending, Person, Presence, Session, Settings
@@ -43,7 +43,7 @@ def prepare(
     number of rooms stays. Raises `NobodyToSeat`, `TooManyRooms`.
     """
     session = require(session, "prepare")
-    keeps = KNOWN if session.is_prepared else frozenset()
+    keeps = KNOWN if session.is_prepared else STAYED if session.kept else frozenset()
     ready, told = gathered(session, people, settings, rng, Prepared)
     if session.group_size is not None and not ready.seats:
         raise nobody_to_seat(session, people)
@@ -60,6 +60,7 @@ def prepare(
         group_size=None,
         prepared_at=now,
         prepared_told=False,
+        kept=False,
         delete_announced=False,
         pending=None,
     )

@@ -46,6 +46,7 @@ class Noted:
     round: int | None = None
     everyone: bool = False
     capacity: int | None = None
+    kept: bool = False
     prepared_at: datetime | None = None
     started_at: datetime | None = None
     clock_at: datetime | None = None
@@ -72,6 +73,7 @@ def rebuilt(
     """
     is_open = any(not room.locked for room in found)
     is_prepared = not is_open and noted.prepared_at is not None
+    are_in = is_open or is_prepared or noted.kept
     mode = noted.mode or (Mode.CHOOSE if any(room.walk_in for room in found) else Mode.MANUAL)
     session = Session(
         id=id_,
@@ -80,7 +82,7 @@ def rebuilt(
         mode=mode,
         rooms=_rooms(found, noted, now if is_open or is_prepared else None),
         set_up_by="",
-        seats=_seats(found, people, noted, mode, bot=bot, running=is_open or is_prepared),
+        seats=_seats(found, people, noted, mode, bot=bot, running=are_in),
         everyone=noted.everyone,
         capacity=noted.capacity,
         round=noted.round + 1 if noted.round is not None else round(now.timestamp()),
@@ -88,13 +90,8 @@ def rebuilt(
     )
     if is_open:
         session = _running(session, noted, now, settings)
-    elif is_prepared:
-        seats = [replace(seat, moved_from=None, moved_until=None) for seat in session.seats.values()]
-        session = replace(
-            session.with_seats(*seats), prepared_at=noted.prepared_at, prepared_told=True, ended_at=noted.ended_at
-        )
     else:
-        session = _ended(session, noted, now, settings)
+        session = _waiting(session, noted, now, settings, is_prepared=is_prepared)
     return Change(session, None, (NotesLost(session.id, session.round, session.ends_at),))
 
 
@@ -140,6 +137,15 @@ def _running(session: Session, noted: Noted, now: datetime, settings: Settings) 
         reminded=True,
         duration_announced=now >= started_at + settings.max_duration - settings.duration_notice,
     )
+
+
+def _waiting(session: Session, noted: Noted, now: datetime, settings: Settings, *, is_prepared: bool) -> Session:
+    """The session that a start is to come for; nobody is on the way."""
+    seats = [replace(seat, moved_from=None, moved_until=None) for seat in session.seats.values()]
+    session = session.with_seats(*seats)
+    if is_prepared:
+        return replace(session, prepared_at=noted.prepared_at, prepared_told=True, ended_at=noted.ended_at)
+    return replace(_ended(session, noted, now, settings), kept=noted.kept)
 
 
 def _ended(session: Session, noted: Noted, now: datetime, settings: Settings) -> Session:

@@ -11,7 +11,7 @@ from plugins.breakout.domain.change import Change, ConfirmAsked
 from plugins.breakout.domain.changes.ending import SessionDeleted, deleted
 from plugins.breakout.domain.changes.gathering import Gathered, gathered
 from plugins.breakout.domain.changes.observed import welcome
-from plugins.breakout.domain.changes.people import participants, reset
+from plugins.breakout.domain.changes.people import STAYED, participants, reset
 from plugins.breakout.domain.changes.preparing import Prepared, prepare
 from plugins.breakout.domain.changes.seats import nobody_to_seat
 from plugins.breakout.domain.changes.timing import begin_clock, check_length, invites_out
@@ -77,7 +77,7 @@ def _begun(
     session: Session, told: Started, by: str, limit: timedelta | None, now: datetime, settings: Settings
 ) -> Change[Started | ConfirmAsked]:
     """The round runs; where everybody is invited already, so does its clock."""
-    keeps = KNOWN_AHEAD if session.is_prepared else frozenset()
+    keeps = KNOWN_AHEAD if session.is_prepared else STAYED if session.kept else frozenset()
     session = replace(
         _fresh_round(session),
         phase=Phase.RUNNING,
@@ -113,6 +113,7 @@ def _fresh_round(session: Session) -> Session:
         closing_by=None,
         closing_at=None,
         ended_at=None,
+        kept=False,
         warned=frozenset(),
         forewarned=False,
         waiting=frozenset(),
