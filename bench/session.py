@@ -20,6 +20,9 @@ from bot.testing.synapse import Account, Homeserver
 
 PATIENCE = 600
 
+LOCKED = 50
+"""The level that it takes to speak in a locked room."""
+
 
 class Watch:
     """Prints how long each act took."""
@@ -34,8 +37,8 @@ class Watch:
         self._last = now
 
 
-async def session(rooms: int, people: int, limits: str) -> None:
-    """Play it and print the times."""
+async def session(rooms: int, people: int, limits: str, timer: int) -> None:
+    """Play it and print the times; with a `timer`, in minutes, it ends by itself."""
     async with Homeserver(limits="stock" if limits == "stock" else "off") as server, open_session() as http:
         moderator = await server.participant("mia", "Mia", session=http)
         guests = [await server.participant(f"p{n}", f"Person {n}", session=http) for n in range(people)]
@@ -44,7 +47,7 @@ async def session(rooms: int, people: int, limits: str) -> None:
         await _all(_enter(moderator, guest, main) for guest in guests)
         with tempfile.TemporaryDirectory() as folder:
             seen = Seen(RawUser(http, server.url, account.user_id, account.access_token), main)
-            await _play(server, account, moderator, guests, main, rooms, Path(folder), seen)
+            await _play(server, account, moderator, guests, main, rooms, timer, Path(folder), seen)
         await asyncio.gather(*(user.close() for user in (moderator, *guests)))
 
 
@@ -55,6 +58,7 @@ async def _play(
     guests: list[RawUser],
     main: str,
     rooms: int,
+    timer: int,
     folder: Path,
     seen: Seen,
 ) -> None:
@@ -62,7 +66,7 @@ async def _play(
     database = await Database.open(folder)
     user, device, token = account.user_id, account.device_id, account.access_token
     people = len(guests)
-    settings = {"max_rooms": 100, "confirm_above": 1000, "closing_notice": 0, "long_closing_notice": 0}
+    settings = {"max_rooms": 100, "confirm_above": 1000}
     async with NioHomeserver.connect(server.url, user, device, token, clock) as homeserver:
         await homeserver.find_limits()
         app = App(account=homeserver, database=database, loaded=load({"breakout": settings}), clock=clock)
@@ -74,7 +78,7 @@ async def _play(
             print((await moderator.message("Next:", main, PATIENCE)).body)
             watch.lap("setup, until the reply")
             await moderator.say(main, "!breakout start")
-            await moderator.message("are opening", main, PATIENCE)
+            print((await moderator.message("are opening", main, PATIENCE)).body)
             watch.lap("start, until the reply")
             await moderator.say(main, "!breakout")
             await moderator.message("speaks to every room", main, PATIENCE)
@@ -88,10 +92,14 @@ async def _play(
                 if guest.user_id in invited
             )
             watch.lap("everybody joins")
-            await moderator.say(main, "!breakout broadcast Hello everybody")
-            await moderator.message("Said in", main, PATIENCE)
-            watch.lap("broadcast, until the receipt")
-            await moderator.say(main, "!breakout end now")
+            if timer:
+                await _times_out(moderator, main, timer, seen)
+            else:
+                await moderator.say(main, "!breakout broadcast Hello everybody")
+                await moderator.message("Said in", main, PATIENCE)
+                watch.lap("broadcast, until the receipt")
+                await moderator.say(main, "!breakout end now")
+                print((await moderator.message("are closing now", main, PATIENCE)).body)
             await moderator.message("everybody is back here", main, PATIENCE)
             watch.lap("end, until the rooms are locked")
             await _until(lambda: seen.count("join"), 0)
@@ -105,6 +113,17 @@ async def _play(
     await database.close()
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(f"this process (bot and people): {used.ru_utime + used.ru_stime:.1f} s CPU, {used.ru_maxrss // 1024} MB")
+
+
+async def _times_out(moderator: RawUser, main: str, minutes: int, seen: Seen) -> None:
+    """Let a timer end the rooms, and print when the last of them was warned, told and locked."""
+    await moderator.say(main, f"!breakout timer {minutes}m")
+    await moderator.message("The rooms close at", main, PATIENCE)
+    ends = time.time() + minutes * 60
+    await moderator.message("everybody is back here", main, minutes * 60 + PATIENCE)
+    for what, moments in (await seen.moments()).items():
+        first, last = min(moments) - ends, max(moments) - ends
+        print(f"{what:32} {len(moments)} rooms, from {first:+.1f} s to {last:+.1f} s of the end", flush=True)
 
 
 class Seen:
@@ -125,6 +144,21 @@ class Seen:
             for room, name in names.items()
             if name.startswith("Room ")
         }
+
+    async def moments(self) -> dict[str, list[float]]:
+        """When each breakout room was warned, told that it closes, and locked, in seconds since 1970."""
+        found: dict[str, list[float]] = {"warned a minute before": [], "told that it closes": [], "locked": []}
+        for room in await self.who("join"):
+            for event in await self._bot.messages(room):
+                at, content = event["origin_server_ts"] / 1000, event["content"]
+                body = content.get("body", "") if event["sender"] == self._bot.user_id else ""
+                if body.startswith("1 minute left"):
+                    found["warned a minute before"].append(at)
+                elif body.startswith("This room closes in"):
+                    found["told that it closes"].append(at)
+                elif event["type"] == "m.room.power_levels" and content.get("events_default") == LOCKED:
+                    found["locked"].append(at)
+        return {what: moments for what, moments in found.items() if moments}
 
     async def count(self, membership: str) -> int:
         """How many people that are."""
@@ -163,8 +197,9 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=20)
     parser.add_argument("--people", type=int, default=200)
     parser.add_argument("--limits", choices=("off", "stock"), default="off")
+    parser.add_argument("--timer", type=int, default=0, help="minutes after which the rooms close by themselves")
     chosen = parser.parse_args()
-    asyncio.run(session(chosen.rooms, chosen.people, chosen.limits))
+    asyncio.run(session(chosen.rooms, chosen.people, chosen.limits, chosen.timer))
 
 
 if __name__ == "__main__":

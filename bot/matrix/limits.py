@@ -42,7 +42,12 @@ HANGING = timedelta(seconds=3)
 MOST_HANGING = 32
 """So many at most: a server that answers nothing is not asked for ever more."""
 
+SOON = timedelta(seconds=2)
+"""So long after an urgent request, where tokens are few, what can wait leaves them to the next such request."""
+
 LONG_AGO, NEVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+_URGENT = frozenset({Urgency.LOCK, Urgency.INVITE})
 
 _ENOUGH = 12
 """Requests that a trial lets through in a row before the limit counts as lifted: more than a stock burst."""
@@ -138,6 +143,11 @@ class _Turn:
         return self.urgency is Urgency.ANSWER
 
     @property
+    def can_wait(self) -> bool:
+        """Whether it matters little when it goes."""
+        return self.urgency > Urgency.INVITE
+
+    @property
     def tokens(self) -> int:
         """How many tokens must be there for it to go."""
         return 1 if self.is_answer else 1 + KEPT_FOR_ANSWERS
@@ -175,6 +185,8 @@ class Limiter:
         self._waiting: list[_Turn] = []
         self._in_flight: dict[int, _Turn] = {}
         """By number; the first began first."""
+        self._urgent_at = LONG_AGO
+        """When the last lock or invite was answered."""
         self._timer: asyncio.Task[None] | None = None
         self._timer_at: datetime | None = None
 
@@ -252,6 +264,9 @@ class Limiter:
                 later.append(alive.rooms[turn.room])
                 continue
             if self._bucket is not None:
+                if turn.can_wait and (moment := self._others_first(alive)) > now:
+                    later.append(moment)
+                    break
                 moment = self._bucket.filled(now).has(turn.tokens)
                 if moment > now:
                     if turn.urgency <= Urgency.LOCK or self._in_flight or not self._is_trial(now):
@@ -280,6 +295,11 @@ class Limiter:
             return LONG_AGO
         return counted[-self._width.now].began + alive.patience
 
+    def _others_first(self, alive: _Alive) -> datetime:
+        """Until when what can wait does so: urgent requests come in a row, each when the one before is noted."""
+        urgent = (turn.began + alive.patience for turn in alive.turns if turn.urgency in _URGENT)
+        return max(urgent, default=self._urgent_at + SOON)
+
     def _begin(self, turn: _Turn, now: datetime) -> None:
         self._waiting.remove(turn)
         turn.began = now
@@ -291,6 +311,8 @@ class Limiter:
             self._waiting.remove(turn)
         else:
             del self._in_flight[turn.number]
+            if turn.urgency in _URGENT:
+                self._urgent_at = self._clock.now()
         self._admit()
 
     def _look_again_at(self, moment: datetime | None) -> None:

@@ -19,6 +19,7 @@ POINTS = (
     Hurt("sync", How.GAP, 9),
     Hurt("sync", How.REPEAT, 20),
     Hurt("sync", How.LATE, 30),
+    Hurt("sync", How.OLD_STATE, 40),
     Hurt("create_room", How.TRUNCATED, 1),
 )
 

@@ -1,4 +1,4 @@
-"""Changes the batches of a sync as bad luck does: gaps that can be filled, rooms that come late, batches come again."""
+"""Changes the batches of a sync as bad luck does: gaps, rooms that come late, batches that come again, old state."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Batches:
         self._cut: dict[str, Json] = {}
         self._held: Json = {}
         self._last: Json | None = None
+        self._told: dict[str, dict[tuple[str, str], list[Json]]] = {}
+        """The state events of each room so far, by type and state key, in the order in which they were told."""
 
     @property
     def owes(self) -> bool:
@@ -62,6 +64,25 @@ class Batches:
         last = self._last
         return batch if last is None else {**deepcopy(last), "next_batch": last["next_batch"]}
 
+    def with_old_state(self, batch: Json) -> Json:
+        """The batch with state that has been replaced told once more, as Synapse does where a room has branched."""
+        batch = deepcopy(batch)
+        for room, delta in _joined(batch).items():
+            if any(event["type"] == "m.room.create" for event in _events(delta)):
+                continue  # of a room that is new to the account all state is told, and all of it holds
+            old = [events[-2] for events in self._told.get(room, {}).values() if len(events) > 1]
+            section = delta.setdefault("state", {})
+            section["events"] = [*section.get("events", []), *old]
+        return batch
+
+    def note(self, batch: Json) -> None:
+        """Remember the state that is told."""
+        for room, delta in _joined(batch).items():
+            told = self._told.setdefault(room, {})
+            for event in _events(delta):
+                if "state_key" in event:
+                    told.setdefault((event["type"], event["state_key"]), []).append(event)
+
     def whole(self, batch: Json) -> Json:
         """The batch with what was held back, put in front of what its rooms have."""
         self._last = batch
@@ -78,6 +99,11 @@ class Batches:
 def _joined(batch: Json) -> dict[str, Json]:
     joined: dict[str, Json] = batch.get("rooms", {}).get("join", {})
     return joined
+
+
+def _events(delta: Json) -> list[Json]:
+    """What is told of a room, in order."""
+    return [event for section in ("state", "timeline") for event in delta.get(section, {}).get("events", [])]
 
 
 def _state(delta: Json, left_out: list[Json]) -> list[Json]:

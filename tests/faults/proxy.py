@@ -48,10 +48,11 @@ class How(StrEnum):
     GAP = "sync with a gap"
     REPEAT = "sync repeated"
     LATE = "a room of a sync comes late"
+    OLD_STATE = "sync tells old state"
 
 
 LIMITS = frozenset({How.LIMITED, How.LIMITED_BARE, How.LIMITED_HEADER})
-SYNC_ONLY = frozenset({How.GAP, How.REPEAT, How.LATE})
+SYNC_ONLY = frozenset({How.GAP, How.REPEAT, How.LATE, How.OLD_STATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +225,11 @@ class Proxy:
         if how is How.REPEAT:
             return self._batches.repeated(batch)
         batch = self._batches.whole(batch)
+        self._batches.note(batch)
         if how is How.GAP:
             return self._batches.cut(batch)
+        if how is How.OLD_STATE:
+            return self._batches.with_old_state(batch)
         return self._batches.hold(batch) if how is How.LATE else batch
 
 

@@ -259,6 +259,16 @@ async def test_a_batch_may_come_again() -> None:
         assert [await synced(proxy, client) for _ in range(2)] == [first, first]
 
 
+async def test_state_that_was_replaced_may_be_told_once_more() -> None:
+    async with standing(nth_sync(How.OLD_STATE, 2)) as (proxy, upstream, client):
+        join, leave, later = member("@x", "join"), member("@x", "leave"), member("@y", "join")
+        upstream.batches = [batch("t1", a=[join, leave, later]), batch("t2", a=[event("1")], b=[event("2")])]
+        await synced(proxy, client)
+        found = (await synced(proxy, client))["rooms"]["join"]
+        assert found["a"]["state"]["events"] == [join]
+        assert found["b"]["state"]["events"] == []
+
+
 async def test_a_room_may_come_late_but_its_own_order_holds() -> None:
     async with standing(nth_sync(How.LATE)) as (proxy, upstream, client):
         upstream.batches = [batch("t1", a=[event("1")], b=[event("2")]), batch("t2", a=[event("3")])]

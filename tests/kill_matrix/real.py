@@ -87,11 +87,13 @@ async def real(
     kinds: Collection[str] = (),
     seed: int = 0,
     encrypted: bool = False,
+    acts: Sequence[str] = ACTS,
+    patience: float = 1.0,
 ) -> None:
     """Try the points that are not yet in `results`, as many as fit into `seconds`; see `main` for the rest."""
     until = time.monotonic() + seconds
     if results.seen is None:
-        undisturbed = await session((), encrypted=encrypted)
+        undisturbed = await session((), encrypted=encrypted, acts=acts, patience=patience)
         _say(console, undisturbed, ())
         if undisturbed.wrong:
             return
@@ -100,10 +102,10 @@ async def real(
     for group in groups(results, seed, only, kinds):
         if time.monotonic() > until:
             return
-        await _try(group, results, console, encrypted=encrypted)
+        await _try(group, results, console, encrypted=encrypted, acts=acts, patience=patience)
     if time.monotonic() < until and seed:
         rate = Rules(rate=0.05, faults=[Fault(how, 1.0) for how in How if how not in LIMITS], seed=seed)
-        at_random = await session((), rules=rate, encrypted=encrypted)
+        at_random = await session((), rules=rate, encrypted=encrypted, acts=acts, patience=patience)
         _say(console, at_random, ())
         if at_random.wrong:
             results.note_failure((), at_random)
@@ -146,9 +148,10 @@ async def _try(
     *,
     encrypted: bool = False,
     acts: Sequence[str] = ACTS,
+    patience: float = 1.0,
 ) -> None:
     """One session with these points; where it goes wrong, the halves, down to the one that is to blame."""
-    result = await session(points, encrypted=encrypted, acts=acts)
+    result = await session(points, encrypted=encrypted, acts=acts, patience=patience)
     _say(console, result, points)
     if result.wrong:
         results.note_failure(points, result)
@@ -156,7 +159,7 @@ async def _try(
     if result.wrong and len(reached) > 1:
         middle = len(reached) // 2
         for half in (reached[:middle], reached[middle:]):
-            await _try(half, results, console, encrypted=encrypted, acts=acts)
+            await _try(half, results, console, encrypted=encrypted, acts=acts, patience=patience)
         return
     for outcome in result.outcomes:
         if not result.wrong or outcome.reached:
@@ -201,6 +204,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kinds", default="", help="only at requests or commits of these kinds, with commas between")
     parser.add_argument("--seed", type=int, default=0, help="for random points besides; 0: none")
     parser.add_argument("--encrypted", action="store_true", help="in encrypted rooms")
+    parser.add_argument("--short", action="store_true", help="sessions without a timer, for a busy machine")
+    parser.add_argument("--patience", type=float, default=1.0, help="as many times as long a step may take as usual")
     options = parser.parse_args(arguments)
     console, results = Console(soft_wrap=True), Results(options.results)
     how = {"seed": options.seed, "encrypted": options.encrypted}
@@ -208,6 +213,7 @@ def main(arguments: list[str]) -> int:
         asyncio.run(a_slice(results, console, **how))
     else:
         kinds = frozenset(filter(None, options.kinds.split(",")))
+        how |= {"acts": SHORT if options.short else ACTS, "patience": options.patience}
         asyncio.run(real(results, console, seconds=options.seconds, only=options.only, kinds=kinds, **how))
     console.print(table(results.outcomes))
     console.print(f"{len(results.failures)} sessions went wrong.")

@@ -117,15 +117,20 @@ class _Killer:
 
 
 async def session(
-    points: Sequence[Point], *, rules: Rules | None = None, encrypted: bool = False, acts: Sequence[str] = ACTS
+    points: Sequence[Point],
+    *,
+    rules: Rules | None = None,
+    encrypted: bool = False,
+    acts: Sequence[str] = ACTS,
+    patience: float = 1.0,
 ) -> Result:
-    """One session with these points, or with faults by other `rules`."""
+    """One session with these points, or with faults by other `rules`; each step may take `patience` times as long."""
     kills = [point for point in points if isinstance(point, Kill)]
     hurts = [point for point in points if isinstance(point, Hurt)]
     by_rule = rules or Rules([Rule(hurt.kind, hurt.fault, hurt.nth) for hurt in hurts])
     killer = _Killer(kills, by_rule, hurts)
     limited = any(hurt.how in LIMITS for hurt in hurts)
-    patience = PATIENCE_WITH_LIMITS if limited else PATIENCE_WITH_FAULTS if hurts or rules else PATIENCE
+    patience *= PATIENCE_WITH_LIMITS if limited else PATIENCE_WITH_FAULTS if hurts or rules else PATIENCE
     acts = SHORT if limited else acts
     since = time.time()
     complaints: list[str] = []
@@ -158,7 +163,7 @@ async def session(
 
         timed = sum(kill.act in ("time", "end") for kill in kills)
         story = Story(there, killer.begins, settled, patience=patience, kills=timed + (1 if hurts else 0), acts=acts)
-        failure = await _played(story, victim)
+        failure = await _played(story, victim, patience)
         act = killer.act
         killer.begins("over")
         if failure is None:
@@ -171,9 +176,9 @@ async def session(
     return Result(outcomes, complaints, killer.seen, time.time() - since, log)
 
 
-async def _played(story: Story, victim: Victim) -> str | None:
+async def _played(story: Story, victim: Victim, patience: float) -> str | None:
     """Why the story broke off; None where it did not."""
-    playing = asyncio.create_task(_from_the_start(story, victim))
+    playing = asyncio.create_task(_from_the_start(story, victim, patience))
     watching = asyncio.create_task(victim.ended_by_itself())
     try:
         await asyncio.wait((playing, watching), return_when=asyncio.FIRST_COMPLETED)
@@ -187,8 +192,8 @@ async def _played(story: Story, victim: Victim) -> str | None:
     return None
 
 
-async def _from_the_start(story: Story, victim: Victim) -> None:
-    async with asyncio.timeout(PATIENCE):
+async def _from_the_start(story: Story, victim: Victim, patience: float) -> None:
+    async with asyncio.timeout(patience):
         await victim.up.wait()
     await story.play()
 

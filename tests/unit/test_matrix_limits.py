@@ -12,9 +12,11 @@ import pytest
 from bot.matrix.ids import RoomId
 from bot.matrix.limits import (
     FEWEST_IN_FLIGHT,
+    HANGING,
     KEPT_FOR_ANSWERS,
     MOST_HANGING,
     MOST_IN_FLIGHT,
+    SOON,
     TRUSTED,
     Bucket,
     Limit,
@@ -152,6 +154,36 @@ async def test_the_urgent_go_first_then_who_came_first() -> None:
         for _ in range(8):
             await people.pass_(5)
         assert people.went == ["answer", "lock", "say 1", "say 2", "leave"]
+
+
+async def test_what_can_wait_leaves_the_token_to_an_urgent_request_that_soon_follows_another() -> None:
+    """A room's next invite is asked for when the one before is noted: on a busy machine the token was gone by then."""
+    async with callers() as people:
+        people.limiter.throttled(FIVE)
+        await people.pass_(40)
+        await people.ask("invite", "!a", Urgency.INVITE)
+        await people.ask("board", "!b")
+        assert people.went == ["invite"]
+        await people.end("invite")
+        await people.pass_(SOON.total_seconds() - 0.1)
+        await people.ask("next", "!a", Urgency.INVITE)
+        assert people.went == ["invite", "next"]
+        await people.end("next")
+        await people.ask("answer", "!b", Urgency.ANSWER)
+        assert people.went[-1] == "answer"
+        await people.end("answer")
+        await people.pass_(SOON.total_seconds())
+        assert people.went == ["invite", "next", "answer", "board"]
+
+
+async def test_an_urgent_request_that_hangs_holds_nothing_back_for_long() -> None:
+    async with callers() as people:
+        people.limiter.throttled(FIVE)
+        await people.pass_(40)
+        await people.ask("lock", "!a", Urgency.LOCK)
+        await people.ask("board", "!b")
+        await people.pass_(HANGING.total_seconds() + SOON.total_seconds())
+        assert people.went == ["lock", "board"]
 
 
 async def test_a_room_has_one_request_at_a_time_and_others_go_on() -> None:

@@ -46,13 +46,14 @@ class Blow(StrEnum):
     THROTTLED_LONG = "429 for minutes"
     GAP = "came with a gap"
     REPEATED = "came twice"
+    OLD_STATE = "came with old state"
 
 
 KILLS = (Blow.KILLED_BEFORE, Blow.KILLED_AFTER)
 BLOWS = {
-    Kind.REQUEST: tuple(blow for blow in Blow if blow not in (Blow.GAP, Blow.REPEATED)),
+    Kind.REQUEST: tuple(blow for blow in Blow if blow not in (Blow.GAP, Blow.REPEATED, Blow.OLD_STATE)),
     Kind.COMMIT: KILLS,
-    Kind.SYNC: (Blow.FAILED_BEFORE, Blow.GAP, Blow.REPEATED),
+    Kind.SYNC: (Blow.FAILED_BEFORE, Blow.GAP, Blow.REPEATED, Blow.OLD_STATE),
 }
 
 _WAITS = {Blow.THROTTLED: timedelta(seconds=5), Blow.THROTTLED_LONG: timedelta(minutes=3)}
@@ -205,6 +206,9 @@ class MortalHomeserver(FakeHomeserver):
             case Blow.GAP:
                 cut = {room: self._limited(room, delta) for room, delta in batch.joined.items()}
                 return replace(batch, joined=cut)
+            case Blow.OLD_STATE:
+                old = {room: self._with_old_state(room, delta) for room, delta in batch.joined.items()}
+                return replace(batch, joined=old)
             case Blow.REPEATED:
                 again = await super().sync(former, 0)
                 return replace(again, token=batch.token)
@@ -215,6 +219,17 @@ class MortalHomeserver(FakeHomeserver):
     async def messages_before(self, room: RoomId, token: str, until: str) -> Sequence[RawEvent]:
         """What a gap left out."""
         return self._cut.get(token) or await super().messages_before(room, token, until)
+
+    def _with_old_state(self, room: RoomId, delta: RoomDelta) -> RoomDelta:
+        """State that has been replaced told once more, as where a room has branched."""
+        if any(event["type"] == "m.room.create" for event in (*delta.state, *delta.timeline)):
+            return delta
+        told: dict[tuple[str, str], list[RawEvent]] = {}
+        for event in self.server.room(room).events:
+            if "state_key" in event:
+                told.setdefault((event["type"], event["state_key"]), []).append(event)
+        old = tuple(events[-2] for events in told.values() if len(events) > 1)
+        return RoomDelta((*delta.state, *old), delta.timeline, delta.gap)
 
     def _limited(self, room: RoomId, delta: RoomDelta) -> RoomDelta:
         """Only the newest event of a timeline; the state that changed before it comes as state."""
