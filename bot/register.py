@@ -17,7 +17,7 @@ from rich.console import Console
 from bot.clock import Clock, SystemClock
 from bot.config import Config, read_config
 from bot.credentials import is_accepted, kept, write
-from bot.errors import BotError, ConfigError, LoginLost, MatrixError, Permanent, RateLimited
+from bot.errors import BotError, ConfigError, LoginLost, MatrixError, Permanent, RateLimited, StoreInUse
 from bot.explained import in_words, lifting, with_config
 from bot.login import Wishes, log_in, look_around
 from bot.matrix.admin import (
@@ -72,7 +72,13 @@ class _Registration:
     async def carry_out(self) -> None:
         try:
             await look_around(self._config)
-            database = await Database.open(self._folder)  # two at once would make two passwords
+            try:
+                database = await Database.open(self._folder)  # two at once would make two passwords
+            except StoreInUse:
+                if self._means.admin_token is None or self._means.new_password:
+                    raise
+                await self._lift_meanwhile()
+                return
             try:
                 password = await self._account()
                 is_lifted = await self._limits()
@@ -87,7 +93,8 @@ class _Registration:
             raise BotError(self._refused(error)) from error
         if not is_lifted:
             self._say(
-                f"Its limits hold for the bot still. An admin lifts them by --admin-token-file, or by one call:\n"
+                "The homeserver's limits hold for the bot still. An admin lifts them by --admin-token-file, or by one "
+                "call:\n"
                 f"    {lifting(self._url, self._me)}"
             )
         self._say(f"Next: `breakout-bot run`, then invite {self._me} to a room and type !breakout there.")
@@ -177,6 +184,14 @@ class _Registration:
                 await lift_limits(ask, self._me)
                 self._say("Lifted the homeserver's limits for the bot.")
         return True
+
+    async def _lift_meanwhile(self) -> None:
+        """The limits alone, which is what an admin's token is for while the bot runs."""
+        await self._limits()
+        self._say(
+            "No limits of the homeserver hold for the bot. It runs, and notices that within ten minutes; its account, "
+            "name and login were not looked at."
+        )
 
     async def _profile(self) -> None:
         login = kept(self._config.homeserver, self._folder)

@@ -28,7 +28,7 @@ async def ask_as_owner(ask: Ask, me: UserId, where: str, body: Mapping[str, Any]
         if password is None:
             raise ProofError(
                 "The homeserver wants the account's password for this: put it into the settings "
-                "(homeserver.password_file), and run `breakout-bot login` again."
+                "(homeserver.password_file), and run `breakout-bot login` again, with the same options."
             ) from None
         proof = {
             "type": "m.login.password",

@@ -12,6 +12,7 @@ from bot.config import read_config
 from bot.credentials import credentials, key_store, service_of
 from bot.matrix.client import NioHomeserver
 from bot.matrix.ports import Blueprint
+from bot.store.database import Database
 from bot.testing.pytest_plugin import People
 from bot.testing.raw import RawUser, open_session
 from bot.testing.synapse import Homeserver
@@ -95,6 +96,23 @@ async def test_an_admins_token_makes_the_account_and_lifts_its_limits(admin: She
     assert "an admin has lifted the homeserver's limits" in said
     again = await admin.types("register", "--admin-token-file", str(token))
     assert "Lifted" not in again
+
+
+async def test_limits_are_lifted_while_the_bot_runs(admin: Shell, secret: Path, token: Path) -> None:
+    await admin.types("register", "--shared-secret-file", str(secret))
+    running = await Database.open(admin.data)
+    try:
+        said = await admin.types("register", "--admin-token-file", str(token))
+        assert "Lifted the homeserver's limits for the bot." in said
+        assert "within ten minutes" in said
+        said = await admin.types("register", "--admin-token-file", str(token))
+        assert "No limits of the homeserver hold for the bot." in said
+        refused = await admin.types("register", "--admin-token-file", str(token), "--new-password", fails=True)
+        assert "Stop it first" in refused
+        assert "Stop it first" in await admin.types("register", "--shared-secret-file", str(secret), fails=True)
+    finally:
+        await running.close()
+    assert "an admin has lifted" in await admin.types("check", "--admin-token-file", str(token))
 
 
 async def test_secrets_come_from_the_environment_too(
