@@ -359,7 +359,7 @@ class NioHomeserver:
         return edited(found, [self._opened_one(room, edit) for edit in await self._edits(room, raw)])
 
     def _opened_one(self, room: RoomId, raw: RawEvent) -> RawEvent:
-        return self._encryption.opened(room, raw) if self._encryption else raw
+        return self._encryption.opened(room, raw, is_news=False) if self._encryption else raw
 
     async def _edits(self, room: RoomId, event: RawEvent) -> Sequence[RawEvent]:
         """The newest edits of an event, told with it or asked for."""

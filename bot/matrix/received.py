@@ -20,7 +20,8 @@ _TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 def received(raw: bytes) -> Any:
     """The value; `ValueError` where it is no JSON.
 
-    What no store or request could hold is replaced, so that one person's event cannot keep all others' back: what is
+    What no store or request could hold is replaced, so that one person's event cannot keep all others' back: what lies
+    too deep by null, numbers without end by the largest or by null, halves of surrogate pairs by a mark.
     """
     text = raw.decode()
     if _is_plain(raw):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from bot.matrix.crypto.encryption import KEY_MAY_TAKE, UNREACHABLE_FOR, Encrypti
 from bot.matrix.crypto.machine import MEGOLM, OLM, Machine, NoKeyError
 from bot.matrix.events import RawEvent
 from bot.matrix.http import Answer
-from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.ports import Urgency
 from bot.testing.clock import FakeClock
 
@@ -53,6 +53,7 @@ class Server:
         self.inbox: dict[tuple[str, str], list[RawEvent]] = defaultdict(list)
         self.members: dict[str, list[str]] = defaultdict(list)
         self.settings: dict[str, Mapping[str, Any]] = {}
+        self.events: dict[str, RawEvent] = {}
         self.unreachable: set[str] = set()
         self.sent: list[tuple[RawEvent, str]] = []
         """Events, each with its transaction id."""
@@ -85,6 +86,12 @@ class Server:
         if parts[1] not in self.settings:
             raise Permanent(404, "M_NOT_FOUND", "no such state")
         return self.settings[parts[1]]
+
+    def _event(self, parts: Sequence[str], _body: Any) -> Any:
+        return self.events[parts[3]]
+
+    def _relations(self, _parts: Sequence[str], _body: Any) -> Any:
+        return {"chunk": []}
 
     def _members(self, parts: Sequence[str], _body: Any) -> Any:
         return {"chunk": [_member(user) for user in self.members[parts[1]]]}
@@ -337,6 +344,27 @@ async def test_whatever_fails_on_the_way_the_next_message_gets_through(
     assert ann.hears(world.server, await world.says()) == "hello"
 
 
+class Interrupted(Machine):
+    """A device whose owner is interrupted while the devices of others are noted, once."""
+
+    interrupted = False
+
+    def learn(self, answer: Mapping[str, Any], asked: Iterable[UserId]) -> None:
+        if not self.interrupted:
+            self.interrupted = True
+            raise asyncio.CancelledError
+        super().learn(answer, asked)
+
+
+async def test_devices_whose_noting_was_interrupted_are_asked_for_again(tmp_path: Path) -> None:
+    world = World(tmp_path, Interrupted)
+    ann = world.person(ANN)
+    with pytest.raises(asyncio.CancelledError):
+        await world.says()
+    assert ann.hears(world.server, await world.says()) == "hello"
+    world.close()
+
+
 async def test_five_at_once_in_one_room_share_the_key_once(world: World) -> None:
     world.person(ANN)
     await asyncio.gather(*(world.says() for _ in range(5)))
@@ -371,6 +399,17 @@ async def test_a_broken_session_is_replaced_and_what_was_said_on_it_is_given_aga
     world.server.inbox.clear()  # what we sent was not readable
     await wedge(world, ann)
     assert world.server.asked["sendToDevice"] == 2
+    assert ann.hears(world.server, await world.says()) == "hello"
+
+
+async def test_who_tells_of_a_broken_session_while_a_key_is_on_its_way_is_given_it_again(world: World) -> None:
+    ann = world.person(ANN)
+    _raw, key = await ann_says(world, ann)
+    dummy = ann.wrap(ann.devices([BOT])[0], "m.dummy", {})
+    told = [key, {"type": "m.room.encrypted", "sender": ANN, "content": dummy}]
+    world.server.meanwhile["sendToDevice"] = partial(world.syncs, "s1", to_device={"events": told})
+    await world.says()
+    world.server.inbox.clear()  # the first was on the broken session
     assert ann.hears(world.server, await world.says()) == "hello"
 
 
@@ -539,6 +578,18 @@ async def test_messages_of_one_room_go_one_by_one_and_slow_keys_hold_up_no_other
 # --- what comes in
 
 
+async def test_a_room_of_which_this_process_has_heard_nothing_leaves_no_keys_either(world: World) -> None:
+    world.person(ANN)
+    raw = await world.says()
+    again = Machine(BOT, "BOT", world.folder / "bot", "pickle")
+    encryption = Encryption(again, world.server.ask, world.clock)
+    await encryption.take_in("s", {"rooms": {"leave": {ROOM: {}}}})
+    await encryption.close()
+    with pytest.raises(NoKeyError):
+        again.decrypt(ROOM, raw)
+    again.close()
+
+
 async def ann_says(world: World, ann: Person, event_id: str = "$late") -> tuple[RawEvent, RawEvent]:
     """What Ann says, and what brings the key of it."""
     world.machine.learn({ANN: world.server.devices[ANN]}, [ANN])
@@ -576,6 +627,16 @@ async def test_a_key_that_comes_too_late_brings_nothing_back(world: World) -> No
     world.encryption.opened(ROOM, raw)
     world.clock.advance(KEY_MAY_TAKE + timedelta(seconds=1))
     assert await world.syncs("s2", to_device={"events": [key]}) == ()
+
+
+async def test_what_is_only_looked_up_is_no_news_when_its_key_comes(world: World) -> None:
+    raw, key = await ann_says(world, world.person(ANN))
+    account = Account(world.server, world.clock, world.machine)
+    world.server.events["$late"] = raw
+    assert (await account.event(ROOM, EventId("$late")))["type"] == "m.room.encrypted"
+    assert account._encryption is not None
+    assert await account._encryption.take_in("s2", {"to_device": {"events": [key]}}) == ()
+    await account._encryption.close()
 
 
 async def test_a_key_in_the_same_batch_is_there_in_time(world: World) -> None:

@@ -19,6 +19,7 @@ from nio.store.database import MatrixStore
 from bot.matrix.crypto.machine import (
     MEGOLM,
     MOST_ONE_TIME_KEYS,
+    MOST_SESSIONS,
     OLM,
     PRIVATE,
     Machine,
@@ -528,6 +529,36 @@ def test_who_begins_anew_is_not_written_to_on_the_former_session_where_others_na
 
 
 # --- broken sessions
+
+
+def test_who_names_the_key_of_somebodys_device_does_not_keep_its_session_broken(
+    make: Make, ann: Machine, bot: Machine
+) -> None:
+    eve = make(EVE)
+    bot.learn({ANN: {ann.device: keys_of(ann)}, EVE: {eve.device: names_key_of(eve, ann)}}, [ANN, EVE])
+    for number, sender in enumerate((eve, ann)):
+        ciphertext = {bot.curve25519: {"type": 0, "body": f"AwogAAA{number}"}}
+        bot.receive(to_device(sender, {"algorithm": OLM, "sender_key": ann.curve25519, "ciphertext": ciphertext}))
+    assert (ANN, ann.curve25519) in bot.wedged
+
+
+@pytest.mark.parametrize("payload", ["m.dummy", 1])
+def test_of_one_devices_sessions_the_last_used_are_kept(
+    make: Make, ann: Machine, bot: Machine, to_bot: OlmDevice, bots_keys: dict[str, Any], payload: Any
+) -> None:
+    olm: Any = ann._olm
+    (first,) = olm.session_store[bot.curve25519]
+    (fallback,) = bots_keys["fallback_keys"].values()
+    for _ in range(MOST_SESSIONS + 2):
+        assert ann.begin_session(to_bot, fallback)
+        for session, type_ in ((ann._begun[BOT, "PHONE"], payload), (first, "m.dummy")):
+            bot.receive(to_device(ann, olm._olm_encrypt(session, to_bot, type_, {})))
+    assert not bot.wedged_devices() or payload == 1
+    bot.received()
+    for machine in (bot, make(BOT)):
+        kept = {session.id for session in machine._olm.session_store[ann.curve25519]}
+        assert len(kept) == MOST_SESSIONS
+        assert first.id in kept
 
 
 def test_who_begins_a_new_session_gets_the_keys_of_rooms_again(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -41,6 +41,11 @@ class DeviceDatabase(SqliteStore):
         """Several writes as one: per device, they are what takes the time."""
         with self.database.atomic():
             yield
+
+    def forget_sessions(self, ids: Iterable[str]) -> None:
+        """Forget Olm sessions, which nio never does."""
+        for name in ids:
+            self.database.execute_sql("DELETE FROM olmsessions WHERE session_id = ?", (name,))
 
     def flush(self) -> None:
         """Wait until all that was written is on the disk, in whatever thread.

@@ -152,8 +152,8 @@ class Encryption:
 
     def forget(self, room: RoomId) -> None:
         """We are out of a room, and will read nothing there any more."""
-        if self._rooms.pop(room, None) is not None:
-            self._machine.forget_room(room)
+        self._rooms.pop(room, None)
+        self._machine.forget_room(room)  # also where this process has not heard of the room yet
 
     def note_settings(self, room: RoomId, settings: Content) -> None:
         """A room is encrypted from now on, for ever (client-server API, `m.room.encryption`)."""
@@ -174,14 +174,18 @@ class Encryption:
                     del self._waiting[event_id]
                     yield room, opened
 
-    def opened(self, room: RoomId, raw: RawEvent) -> RawEvent:
-        """An event as it reads; the same one where it is not encrypted or cannot be read (yet)."""
+    def opened(self, room: RoomId, raw: RawEvent, *, is_news: bool = True) -> RawEvent:
+        """An event as it reads; the same one where it is not encrypted or cannot be read (yet).
+
+        One that is news comes with a later batch when its key has come.
+        """
         if raw.get("type") != "m.room.encrypted" or "state_key" in raw:
             return raw
         try:
             type_, content = self._machine.decrypt(room, raw)
         except NoKeyError:
-            self._waiting.setdefault(str(raw.get("event_id")), (room, raw, self._clock.now()))
+            if is_news:
+                self._waiting.setdefault(str(raw.get("event_id")), (room, raw, self._clock.now()))
             return raw
         except UnreadableError as error:
             log.info("a message that cannot be read", room=room, sender=raw.get("sender"), why=str(error))
@@ -274,15 +278,15 @@ class Encryption:
             try:
                 body = {"device_keys": {user: [] for user in sorted(asked)}, "timeout": OTHERS_WAIT_MS}
                 answer = (await self._ask("POST", path("keys", "query"), body)).json
+                failed = {user for user in asked if server_of(user) in mapping(answer.get("failures"))}
+                found = mapping(answer.get("device_keys"))
+                await self._in_turns(sorted(asked - failed), lambda some: self._machine.learn(found, some))
             except BaseException:
                 self._known -= asked
                 raise
-            failed = {user for user in asked if server_of(user) in mapping(answer.get("failures"))}
             self._known -= failed
             waiting = {who: until for who, until in self._unreachable.items() if until > now}
             self._unreachable = waiting | dict.fromkeys(failed, now + UNREACHABLE_FOR)
-            found = mapping(answer.get("device_keys"))
-            await self._in_turns(sorted(asked - failed), lambda some: self._machine.learn(found, some))
 
     def _unknown(self, users: Iterable[UserId]) -> set[UserId]:
         now = self._clock.now()
@@ -319,8 +323,13 @@ class Encryption:
         for start in range(0, len(devices), DEVICES_AT_ONCE):
             some = devices[start : start + DEVICES_AT_ONCE]
             session.users_shared_with |= _names(some)  # before the request: it may work though no answer comes
-            await self._send_to(some, "m.room_key", content)
+            # Before, too: who tells meanwhile that our session is broken has it not, and is given it again.
             self._machine.have_key(session, some)
+            try:
+                await self._send_to(some, "m.room_key", content)
+            except BaseException:
+                self._machine.may_lack_key(session, some)
+                raise
 
     async def _send_to(self, devices: Sequence[OlmDevice], type_: str, content: Content) -> None:
         messages: dict[str, dict[str, Content]] = defaultdict(dict)

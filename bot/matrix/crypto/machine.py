@@ -41,6 +41,9 @@ PRIVATE = {
 MOST_ONE_TIME_KEYS = 50
 """Kept at the homeserver for others to begin an Olm session with; more of them slow each upload."""
 
+MOST_SESSIONS = 10
+"""Olm sessions with one device; each message is tried with all of them, and whoever likes begins more."""
+
 UNWEDGED_APART = timedelta(hours=1)
 """A broken Olm session is replaced at most this often (client-server API, "Recovering from undecryptable messages")."""
 
@@ -64,8 +67,24 @@ class _Told(NamedTuple):
 class _Olm(Olm):
     """nio's Olm machine, which hands over what it has decrypted: what is made of it is told below."""
 
+    store: DeviceDatabase
+
     def _handle_olm_event(self, sender: str, sender_key: str, payload: dict[Any, Any]) -> Any:
         return _Told(UserId(sender), sender_key, payload)
+
+    def decrypt(self, sender: str, sender_key: str, message: Any) -> Any:
+        before = len(self.session_store[sender_key])
+        try:
+            return super().decrypt(sender, sender_key, message)
+        finally:
+            # One is added only by the owner of the key: nobody else can push the owner's out.
+            if len(kept := self.session_store[sender_key]) > max(before, MOST_SESSIONS):
+                self._forget_oldest(kept)
+
+    def _forget_oldest(self, sessions: list[Session]) -> None:
+        sessions.sort(key=lambda session: session.use_time, reverse=True)
+        self.store.forget_sessions([session.id for session in sessions[MOST_SESSIONS:]])
+        del sessions[MOST_SESSIONS:]
 
 
 class Machine:
@@ -80,7 +99,8 @@ class Machine:
         self._keys = RoomKeys(self._store.database, pickle_key)
         with self.at_once():
             self._keys.take_over(self._olm.inbound_group_store)
-        self._replaced_at: dict[str, datetime] = {}
+        self._replaced_at: dict[tuple[UserId, str], datetime] = {}
+        """By device (user, Curve25519 key): whoever names somebody's key uses up no turn of theirs."""
         self.wedged: set[tuple[UserId, str]] = set()
         """Devices (user, Curve25519 key) with which a new Olm session is to be begun."""
         self._unannounced: set[tuple[UserId, str]] = set()
@@ -88,7 +108,7 @@ class Machine:
         self._begun: dict[tuple[str, str], Session] = {}
         """By device (user, id) the Olm session that was begun with it last."""
         self._holders: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        """By Megolm session the devices (user, id) that have its key for certain."""
+        """By Megolm session the devices (user, id) that have its key for certain, or are being sent it."""
         self._encrypted: set[str] = self._store.load_encrypted_rooms()
         self._store.keep_account()
 
@@ -279,10 +299,12 @@ class Machine:
     def _is_wedged(self, user: Any, key: Any) -> None:
         now = datetime.now().astimezone()
         device = self._devices.by_key(UserId(user), key) if isinstance(user, str) else None
-        last = self._replaced_at.get(str(key))
-        if device is not None and (last is None or now - last > UNWEDGED_APART):
-            self._replaced_at[device.curve25519] = now
-            self.wedged.add((UserId(device.user_id), device.curve25519))
+        if device is None:
+            return
+        last = self._replaced_at.get(who := _named(device))
+        if last is None or now - last > UNWEDGED_APART:
+            self._replaced_at[who] = now
+            self.wedged.add(who)
 
     def wedged_devices(self) -> Sequence[OlmDevice]:
         """The devices with which a new Olm session is to be begun."""
@@ -376,8 +398,12 @@ class Machine:
         return [device for device in devices if (device.user_id, device.id) not in holders]
 
     def have_key(self, session: OutboundGroupSession, devices: Iterable[OlmDevice]) -> None:
-        """These devices were sent the key of a session."""
+        """These devices are sent the key of a session."""
         self._holders[session.id].update((device.user_id, device.id) for device in devices)
+
+    def may_lack_key(self, session: OutboundGroupSession, devices: Iterable[OlmDevice]) -> None:
+        """Whether these devices got the key of a session is not known."""
+        self._holders[session.id].difference_update((device.user_id, device.id) for device in devices)
 
     def _lack_keys(self, user: UserId, curve25519: str) -> None:
         """What was sent to a device may not have been readable: it gets the keys of rooms again."""
