@@ -269,6 +269,26 @@ async def test_many_rooms_at_once_ask_for_devices_together(world: World) -> None
     assert world.server.asked["query"] <= 2
 
 
+async def test_a_server_that_is_slow_to_tell_devices_holds_up_no_room_that_is_not_theirs(world: World) -> None:
+    ann, far = world.person(ANN), world.person(FAR)
+    other = RoomId("!other:here")
+    world.server.settings[other], world.server.members[other] = {"algorithm": MEGOLM}, [ANN]
+    await world.says()
+    await world.says(other)
+    await world.syncs(device_lists={"changed": [FAR]})
+    gate = asyncio.Event()
+    world.server.meanwhile["query"] = gate.wait
+    slow = asyncio.create_task(world.says())
+    while world.server.asked["query"] < 2:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
+    in_time = asyncio.create_task(world.says(other))
+    await asyncio.wait({in_time}, timeout=1)
+    assert in_time.done()
+    gate.set()
+    raw = await slow
+    assert {ann.hears(world.server, raw), far.hears(world.server, raw)} == {"hello"}
+
+
 async def test_who_waited_for_a_query_that_failed_asks_again(world: World) -> None:
     world.person(ANN)
     other = RoomId("!other:here")

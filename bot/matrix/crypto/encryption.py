@@ -72,6 +72,8 @@ class Encryption:
         self._known: set[UserId] = set()
         """Users of whom every device is known, as of the last sync."""
         self._wanted: set[UserId] = set()
+        self._asking: set[UserId] = set()
+        """Users of whom the devices are being asked for, and noted."""
         self._querying, self._busy = asyncio.Lock(), asyncio.Lock()
         self._unreachable: dict[UserId | tuple[str, str], datetime] = {}
         self._waiting: OrderedDict[str, tuple[RoomId, RawEvent, datetime]] = OrderedDict()
@@ -265,6 +267,8 @@ class Encryption:
     async def _know(self, users: Iterable[UserId]) -> None:
         """Ask for the devices of those who are not known; those who wait for it meanwhile are asked for together."""
         users = frozenset(users)
+        if not self._unknown(users) and not users & self._asking:
+            return  # nor is there a wait for what others ask: a server may take its time
         self._wanted |= self._unknown(users)
         async with self._querying:
             # Looked at again: whoever was asking for the same users meanwhile may have failed.
@@ -275,6 +279,7 @@ class Encryption:
             self._wanted.clear()
             # Before the request: a change that comes by sync meanwhile takes them out again.
             self._known |= asked
+            self._asking = asked
             try:
                 body = {"device_keys": {user: [] for user in sorted(asked)}, "timeout": OTHERS_WAIT_MS}
                 answer = (await self._ask("POST", path("keys", "query"), body)).json
@@ -284,6 +289,8 @@ class Encryption:
             except BaseException:
                 self._known -= asked
                 raise
+            finally:
+                self._asking = set()
             self._known -= failed
             waiting = {who: until for who, until in self._unreachable.items() if until > now}
             self._unreachable = waiting | dict.fromkeys(failed, now + UNREACHABLE_FOR)
