@@ -94,7 +94,7 @@ def find(commands: Iterable[Command], typed: str, prefix: str = "!") -> Command:
             for name in (path, path[1:]):
                 if name:
                     by_name.setdefault(" ".join(name).casefold(), command)
-    wanted = " ".join(typed.casefold().split()).removeprefix(prefix)
+    wanted = " ".join(typed.casefold().split()).removeprefix(prefix).rstrip(".!?")
     if wanted in by_name:
         return by_name[wanted]
     close = get_close_matches(wanted, by_name, 1)

@@ -47,8 +47,8 @@ class Unknown:
 
     @property
     def typed(self) -> str:
-        """The known words and the first unknown one."""
-        return " ".join((*self.path, *(word.text for word in self.line.words[:1])))
+        """The known words and the first unknown one, without the sign that ends a sentence."""
+        return " ".join((*self.path, *(word.text.rstrip(_TRAILING) or word.text for word in self.line.words[:1])))
 
     def nearest(self, standing: Standing) -> Command | None:
         """The command that was perhaps meant, of those that the asker may run in this place; else `help`."""

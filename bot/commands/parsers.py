@@ -217,6 +217,8 @@ class _Directory:
 
     def _one(self, typed: str) -> UserId | None:
         bare = _bare(typed)
+        if bare not in self.by_name and bare not in self.by_localpart:
+            bare = bare.rstrip(".!?")
         by_localpart = self.by_localpart.get(bare, [])
         if typed.startswith("@") and by_localpart:
             fitting = by_localpart

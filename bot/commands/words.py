@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from bot.matrix.ids import RoomId, UserId
 
+_SENTENCE_ENDS = ".!?"
+"""Phones write a full stop where somebody types two spaces."""
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -27,8 +30,9 @@ class Word:
 
     @property
     def fold(self) -> str:
-        """For comparison, without case."""
-        return self.text.casefold()
+        """For comparison, without case and, where it is not quoted, without the sign that ends a sentence."""
+        low = self.text.casefold()
+        return low if self.quoted else low.rstrip(_SENTENCE_ENDS) or low
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ HEAD = """# Commands
 
 <!-- Written by `python -m plugins.breakout.commands_page`, from the commands themselves. -->
 
-Case, curly quotes, long dashes, stray spaces and line breaks do not matter. `!bo` is short for `!breakout`.
+Case, curly quotes, long dashes, stray spaces, line breaks and a full stop at the end do not matter.
+`!bo` is short for `!breakout`.
 People go by mention, user id, localpart or display name; rooms by number, name, or the beginning of a word of it.
 A tap on a number, ✅, 🔁, 🙋 and so on does what the command beside it does.
 

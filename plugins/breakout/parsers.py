@@ -245,7 +245,7 @@ def add(line: Line, known: Known) -> AddRooms | Assign:
         except (HostRefusal, Refusal):
             pass  # then "to" is part of a name
     names = " ".join(word.text for word in line.words).split(",")
-    return AddRooms(tuple(name.strip() for name in names))
+    return AddRooms(tuple(name.strip(" .") for name in names))
 
 
 def remove(line: Line, known: Known) -> RemoveRoom | Unassign:
@@ -267,7 +267,7 @@ def rename(line: Line, known: Known) -> Rename:
     """`Gamma to Delta`; each ` to ` is tried until both sides are valid, whole names on its left side first."""
 
     def parts(position: int) -> Rename:
-        name = " ".join(word.text for word in line.words[position + 1 :])
+        name = " ".join(word.text for word in line.words[position + 1 :]).strip(" .")
         return Rename(_room(line.words[:position], known, "rename").number, check_name(name))
 
     if not any(word.fold in _TO for word in line.words[1:]):
@@ -275,7 +275,7 @@ def rename(line: Line, known: Known) -> Rename:
     rooms = known.session.open_rooms if known.session else ()
     names = {room.name.casefold() for room in rooms}
     for position, word in enumerate(line.words[:_MOST_TOS]):
-        if word.fold in _TO and " ".join(w.fold for w in line.words[:position]) in names:
+        if word.fold in _TO and " ".join(w.text.casefold() for w in line.words[:position]) in names:
             return parts(position)
     return _first_valid(line.words, parts)
 

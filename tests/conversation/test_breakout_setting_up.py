@@ -23,6 +23,42 @@ async def test_setup_says_what_is_planned_for_whom() -> None:
         assert "!breakout start 20m" in answer
 
 
+async def test_a_full_stop_behind_a_command_does_not_matter() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        for typed, said in (
+            ("!breakout setup 2 manual.", "2 breakout rooms are planned"),
+            ("!breakout assign bob, cleo to 2.", "Bob and Cleo"),
+            ("!breakout unassign bob.", "Bob has no seat"),
+            ("!breakout fill.", "have a seat now"),
+            ("!breakout swap @dan @cleo.", "moves from"),
+            ("!breakout rename 2 to Green.", "Room 2 is now Green."),
+            ("!breakout add Yellow.", "Yellow is added as number 3."),
+            ("!breakout remove Yellow.", "Yellow is removed."),
+            ("!breakout Status.", "Nobody is invited yet."),
+            ("!breakout help start.", "Makes the rooms"),
+            ("!breakout stats.", "There is no command !breakout stats. Did you mean"),
+            ("!breakout start 20m.", "are opening"),
+            ("!breakout timer off.", "stay open until you end them"),
+            ("!breakout visit next.", "Open "),
+            ("!breakout shuffle now.", "room"),
+            ("!breakout end now.", "everybody is back"),
+            ("!breakout delete.", "Tap ✅"),
+            ("!breakout delete confirm.", "deleted"),
+        ):
+            answer = await room.says("@ann", typed)
+            assert said in answer, typed
+            assert ".." not in answer
+
+
+async def test_a_single_room_is_not_followed_by_an_example_with_a_second_one() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        answer = await room.says("@ann", "!breakout setup 1")
+        assert "to 2" not in answer
+        assert "!breakout start 20m" in answer
+
+
 async def test_nobody_is_invited_before_the_start() -> None:
     async with conversation() as talk:
         room = await a_class(talk)

@@ -81,6 +81,8 @@ def match(text: str, html: str | None = None) -> Matched | Unknown | None:
         ("!rooms timer 15m", TIMER, "15m"),
         ("!rooms timer15m", TIMER, "15m"),
         ("!rooms timer off", TIMER_OFF, ""),
+        ("!rooms timer off.", TIMER_OFF, ""),
+        ("!rooms start.", START, ""),
         ("!rooms", BARE, ""),
         ("!help I am “stuck”", HELP, "I am “stuck”"),
     ],

@@ -103,6 +103,8 @@ def _after_setup(scene: Scene) -> Para:
                 p=p,
                 count=len(session.seats),
             )
+        case Mode.AUTO if len(session.open_rooms) == 1:
+            return say("Next: `{p} start 20m`.", p=p)
         case Mode.AUTO:
             return say("Next: `{p} start 20m`, or first `{p} assign @ann to 2`.", p=p)
         case Mode.MANUAL:
