@@ -183,7 +183,8 @@ async def test_who_was_removed_by_a_moderator_is_invited_again_only_by_assign() 
         await talk.settled()
         talk.user("ann").kick(red.id, "@bob:test")
         await talk.settled()
-        assert "moderator" in await room.says("@bob", "!breakout rejoin")
+        assert "A moderator took you out of Red." in await room.says("@bob", "!breakout rejoin")
+        assert await room.says("@bob", "!breakout me") == "A moderator took you out of Red. Please ask one of them."
         assert red.invited == set()
         await room.says("@ann", "!breakout assign @bob to Red")
         assert red.invited == {"bob"}

@@ -13,7 +13,17 @@ from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat
 from plugins.breakout.domain.moments import rough_left
 from plugins.breakout.keys import Control
 from plugins.breakout.scene import Scene
-from plugins.breakout.views.words import MOST_NAMES, counted_people, length, listed, people, say, say_n, text
+from plugins.breakout.views.words import (
+    MOST_NAMES,
+    counted_people,
+    length,
+    listed,
+    people,
+    say,
+    say_n,
+    taken_out,
+    text,
+)
 
 EXACT = timedelta(seconds=5)
 """A time left that is told as it is: a board is edited at most that often."""
@@ -228,6 +238,8 @@ def me(scene: Scene, user: str) -> Doc:
             )
             read = [say("You can still read it: {room}.", room=scene.room(seat.room))] if session.kept else []
             return doc(was, say("Everybody is back in {main}.", main=scene.main_link()), read)
+    if seat.presence is Presence.REMOVED:
+        return doc(taken_out(scene.room_name(seat.room)))
     if seat.presence in (Presence.JOINED, Presence.IN_MAIN):
         where = say("You are in {room}{others}.", room=scene.room(seat.room), others=with_whom)
     else:

@@ -17,6 +17,7 @@ from plugins.breakout.views.words import (
     listed,
     mode_name,
     say,
+    taken_out,
     text,
     with_number,
 )
@@ -308,7 +309,7 @@ def _(e: r.NotSeatedForChoice, t: Teller) -> Iterable[Para]:
 
 @_for(r.RemovedByModerator)
 def _(e: r.RemovedByModerator, t: Teller) -> Iterable[Para]:
-    yield say("A moderator took you out of {room}. Please ask one of them.", room=e.room)
+    yield taken_out(e.room)
 
 
 @_for(r.NoTimer)

@@ -85,6 +85,11 @@ def length(span: timedelta) -> str:
     return " ".join(parts[:2]) or text("a moment")
 
 
+def taken_out(room: str) -> Para:
+    """To somebody whom a moderator removed from their room: a link would not let them in."""
+    return say("A moderator took you out of {room}. Please ask one of them.", room=room)
+
+
 def how_long(seconds: float) -> tuple[Para, ...]:
     """How long a start takes, where that is worth a word."""
     if seconds < A_WHILE:
