@@ -16,7 +16,7 @@ from nio.client.async_client import AsyncClient
 
 from bot.errors import Permanent, RateLimited, Temporary
 from bot.matrix.client import NioHomeserver
-from bot.matrix.crypto.encryption import KEY_MAY_TAKE, UNREACHABLE_FOR, Encryption
+from bot.matrix.crypto.encryption import KEY_MAY_TAKE, MOST_WAITING, UNREACHABLE_FOR, Encryption
 from bot.matrix.crypto.machine import MEGOLM, OLM, Machine, NoKeyError
 from bot.matrix.events import RawEvent
 from bot.matrix.http import Answer
@@ -633,6 +633,15 @@ async def test_a_message_whose_key_comes_later_is_read_then_and_once(world: Worl
     ((room, opened),) = await world.syncs("s2", to_device={"events": [key]})
     assert (room, opened["type"], opened["content"], opened["event_id"]) == (ROOM, "m.room.message", TEXT, "$late")
     assert await world.syncs("s3") == ()
+
+
+async def test_who_says_much_that_nobody_can_read_takes_nobody_elses_place(world: World) -> None:
+    raw, key = await ann_says(world, world.person(ANN))
+    world.encryption.opened(ROOM, raw)
+    for number in range(MOST_WAITING):
+        world.encryption.opened(ROOM, {**raw, "sender": BOB, "event_id": f"${number}"})
+    await world.syncs("s1")
+    assert [event["sender"] for _, event in await world.syncs("s2", to_device={"events": [key]})] == [ANN]
 
 
 async def test_what_came_late_comes_again_with_a_batch_that_is_asked_for_again(world: World) -> None:

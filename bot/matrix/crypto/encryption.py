@@ -46,6 +46,9 @@ KEY_MAY_TAKE = timedelta(minutes=5)
 MOST_WAITING = 1000
 """Messages that wait for their key."""
 
+MOST_OF_ONE = 100
+"""Of them from one sender: more take no place of somebody else's."""
+
 
 T = TypeVar("T")
 
@@ -186,7 +189,7 @@ class Encryption:
         try:
             type_, content = self._machine.decrypt(room, raw)
         except NoKeyError:
-            if is_news:
+            if is_news and self._has_place(raw.get("sender")):
                 self._waiting.setdefault(str(raw.get("event_id")), (room, raw, self._clock.now()))
             return raw
         except UnreadableError as error:
@@ -195,6 +198,9 @@ class Encryption:
         relation = mapping(raw.get("content")).get("m.relates_to")
         related = {**content, "m.relates_to": relation} if isinstance(relation, Mapping) else content
         return {**raw, "type": type_, "content": related}
+
+    def _has_place(self, sender: object) -> bool:
+        return len([1 for _, raw, _ in self._waiting.values() if raw.get("sender") == sender]) < MOST_OF_ONE
 
     # --- what goes out
 
