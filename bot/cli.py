@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from bot.errors import BotError, ConfigError, LoginLost
+from bot.errors import BotError, ConfigError, LoginLost, StoreTooNew
 
 T = TypeVar("T")
 
@@ -179,4 +179,4 @@ def main(args: list[str] | None = None) -> None:
         app(args)
     except BotError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the last word of a program that cannot go on
-        sys.exit(os.EX_CONFIG if isinstance(error, ConfigError | LoginLost) else 1)
+        sys.exit(os.EX_CONFIG if isinstance(error, ConfigError | LoginLost | StoreTooNew) else 1)

@@ -23,6 +23,10 @@ class StoreInUse(StoreError):
     """Another process uses the data folder."""
 
 
+class StoreTooNew(StoreError):
+    """A newer version of the program wrote the store: starting again does not help."""
+
+
 class MatrixError(BotError):
     """A call to the homeserver did not succeed."""
 

@@ -27,6 +27,8 @@ class Shell:
     def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
         self.settings, self.data = folder / "config.yaml", folder / "data"
         self._capture = capture
+        self.ended: object = None
+        """The exit code of what was typed last."""
 
     def writes(self, url: str, user: str = ME, **homeserver: Any) -> None:
         """The settings: those of `homeserver` besides, and a password unless it says otherwise."""
@@ -38,6 +40,7 @@ class Shell:
         """What the command says, on both streams; whose exit code tells of a failure or does not."""
         args = [command, "--config", str(self.settings), *more]
         ended, said = await (self._apart(args) if command == "run" else self._here(args))
+        self.ended = ended
         assert (ended != 0) is fails, said
         return said
 

@@ -46,7 +46,7 @@ def folder(path: Path, loaded: tuple[Loaded, ...]) -> Iterator[Finding]:
         refuse_newer(path / FILE, owners(loaded))
     except (StoreError, OSError) as error:
         fault, _, remedy = str(error).partition(". ")
-        yield Finding("store", ok=False, message=fault, remedy=remedy)
+        yield Finding("store", ok=False, message=fault, remedy=remedy[:1].lower() + remedy[1:].rstrip("."))
 
 
 def _usable(path: Path) -> Finding:

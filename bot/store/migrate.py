@@ -17,14 +17,14 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from bot.errors import StoreError
+from bot.errors import StoreTooNew
 from bot.store.database import Database
 
 
 async def migrate(database: Database, owner: str, package: str) -> None:
     """Bring the tables of `owner` to the newest version in `package`; the file is copied before it changes.
 
-    Raises `StoreError` where the store was written by a newer version of the program.
+    Raises `StoreTooNew` where the store was written by a newer version of the program.
     """
     with as_file(files(package)) as folder:
         script = _script(folder)
@@ -41,7 +41,7 @@ async def migrate(database: Database, owner: str, package: str) -> None:
 
 
 def refuse_newer(file: Path, owners: Iterable[tuple[str, str]]) -> None:
-    """Raise `StoreError` where a newer version wrote `file`, which is only read, whoever uses it; see `migrate`."""
+    """Raise `StoreTooNew` where a newer version wrote `file`, which is only read, whoever uses it; see `migrate`."""
     if not file.is_file():
         return
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
@@ -71,9 +71,9 @@ def _refuse_newer(script: ScriptDirectory, owner: str, version: str | None) -> N
         if version is not None:
             script.get_revision(version)
     except CommandError:
-        raise StoreError(
+        raise StoreTooNew(
             f"The store was written by a newer version of this program ({owner} {version}). "
-            "Install that version, or put the copy back that it made before its migration."
+            "Install that version, or go back as docs/upgrade.md says."
         ) from None
 
 
