@@ -126,9 +126,14 @@ async def test_me_says_what_is_so_before_and_after_the_round() -> None:
         assert "Your room is Red" in await room.says("@bob", "!breakout me")
         await room.says("@ann", "!breakout end now")
         answer = await room.says("@bob", "!breakout me")
-        assert answer.startswith("The round has ended; you were in Red with Cleo.")
+        assert answer.startswith("The round has ended; your seat is in Red with Cleo.")
         assert room.id in unquote(answer)
         assert talk.room_named("Red ·").id not in unquote(answer)
+        # Seats that are dealt for the next round are no tale of the last one.
+        moved = await room.says("@ann", "!breakout assign @bob to Green")
+        assert "moves from Red" in moved
+        assert "your seat is in Green" in await room.says("@bob", "!breakout me")
+        assert not any("was where" in said for said in room.said)
     async with conversation() as talk:
         room = await planned(talk)
         answer = await room.says("@bob", "!breakout me")

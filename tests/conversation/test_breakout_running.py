@@ -308,7 +308,7 @@ async def test_the_end_is_said_in_the_same_words_everywhere() -> None:
         assert any("This room closes in 1 minute, at 14:10 UTC." in said for said in talk.room_named("Red ·").said)
         await talk.passes(60)
         assert "Breakout rooms are closed; everybody is back here.\n\nThe time is up." in room.said
-        assert any(said.startswith("Breakout rooms are closed. Who was where:") for said in room.said)
+        assert any(said.startswith("Breakout rooms are closed. Who sits where:") for said in room.said)
         assert any(said.startswith("This room is closed.") for said in talk.room_named("Red ·").said)
         assert not any("closing" in said for said in room.said)
 

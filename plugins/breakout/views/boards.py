@@ -90,7 +90,7 @@ def _head(scene: Scene) -> Para:
         case Phase.CLOSING if session.ends_at:
             return say("**Breakout rooms close** at {end}.", end=scene.clock(session.ends_at))
         case Phase.ENDED:
-            return say("**Breakout rooms are closed.** Who was where:")
+            return say("**Breakout rooms are closed.** Who sits where:")
         case _:
             return say("**There are no breakout rooms.**")
 
@@ -234,7 +234,9 @@ def me(scene: Scene, user: str) -> Doc:
             )
         case Phase.ENDED | Phase.DELETED:
             was = say(
-                "The round has ended; you were in {room}{others}.", room=scene.room_name(seat.room), others=with_whom
+                "The round has ended; your seat is in {room}{others}.",
+                room=scene.room_name(seat.room),
+                others=with_whom,
             )
             read = [say("You can still read it: {room}.", room=scene.room(seat.room))] if session.kept else []
             return doc(was, say("Everybody is back in {main}.", main=scene.main_link()), read)
