@@ -255,6 +255,8 @@ async def test_delete_asks_and_then_leaves_nothing_behind() -> None:
         await room.says("@ann", "!breakout delete confirm")
         for gone in (talk.room_named("Red"), talk.room_named("Green"), desk):
             assert gone.raw.joined == set()
+        removed = [call[3] for call in talk.homeserver.calls if call[:3] == ("remove", desk.id, "@ann:test")]
+        assert removed == ["The desk is closed. You are still in Class 7b."]
         assert room.joined == {"ann", "bob", "cleo", "dan", "eve"}
         assert "!breakout setup 4" in await room.says("@ann", "!breakout status")
 

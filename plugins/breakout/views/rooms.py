@@ -56,11 +56,17 @@ def _closed(scene: Scene) -> str:
 
 
 def desk_texts(scene: Scene) -> Texts:
-    """The words of the desk."""
+    """The words of the desk; it outlives no session, so who is removed after its end is no intruder."""
+    is_gone = scene.session is None or scene.session.phase is Phase.DELETED
+    remove = (
+        text("The desk is closed. You are still in {main}.", main=scene.main_name)
+        if is_gone
+        else text("The desk is for the moderators of {main}.", main=scene.main_name)
+    )
     name = text("Moderators of {main}", main=scene.main_name)
     return Texts(
         name=name,
         topic=text("Help requests, the full board and all commands for {main}.", main=scene.main_name),
         invite=text("The desk of the moderators of {main}", main=scene.main_name),
-        remove=text("The desk is for the moderators of {main}.", main=scene.main_name),
+        remove=remove,
     )
