@@ -322,3 +322,20 @@ async def test_a_number_that_nobody_offered_is_no_choice() -> None:
         room = await a_class(talk)
         await room.says("@ann", "!breakout setup 2 choose")
         assert await room.taps("@bob", "3️⃣", on="Choose yours") == ""
+
+
+async def test_who_was_removed_is_not_invited_in_the_next_round_either_until_assign() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await at_the_desk(talk)
+        talk.user("ann").join(talk.room_named("Red").id)
+        await talk.settled()
+        talk.user("ann").kick(talk.room_named("Red").id, "@bob:test")
+        await talk.settled()
+        await room.says("@ann", "!breakout end now")
+        await room.says("@ann", "!breakout shuffle")
+        await room.says("@ann", "!breakout start")
+        assert not any("bob" in one.invited | one.joined for one in (talk.room_named("Red"), talk.room_named("Green")))
+        assert "moderator" in await room.says("@bob", "!breakout rejoin")
+        await room.says("@ann", "!breakout assign @bob to Green")
+        assert "bob" in talk.room_named("Green").invited

@@ -178,7 +178,7 @@ STAYED = frozenset({Presence.INVITED, Presence.JOINED, Presence.IN_MAIN})
 
 def reset(seat: Seat, *, passed: bool, keeps: frozenset[Presence] = frozenset()) -> Seat:
     """The seat as a new round finds it; what is known already stands for the presences that it `keeps`."""
-    if seat.presence in keeps:
+    if seat.presence is Presence.REMOVED or seat.presence in keeps:  # a moderator's word holds until `assign`
         here = Presence.JOINED if seat.presence is Presence.IN_MAIN else seat.presence
         return replace(seat, presence=here, invite_count=max(1, seat.invite_count), late=False)
     presence = Presence.DECLINED if passed else Presence.ASSIGNED

@@ -206,11 +206,12 @@ def shuffle(session: Session | None, *, people: Sequence[Person], rng: Random, r
     """Deal everybody again, seats by hand too; while running or prepared only with `really` (`shuffle now`).
 
     Raises `ShuffleNeedsNow`, `NobodyToSeat`. Dealt are those with a seat and, in auto mode, those without
-    one.
+    one; not whom a moderator took out of a room.
     """
     session = require(session, "shuffle")
     members = participants(session, people)
-    seated = tuple(p.user for p in members if p.user in session.seats)
+    out = {seat.user for seat in session.seats.values() if seat.presence is Presence.REMOVED}
+    seated = tuple(p.user for p in members if p.user in session.seats and p.user not in out)
     free = without_seat(session, people) if session.mode is Mode.AUTO else ()
     if not seated and not free:
         raise nobody_to_seat(session, people)
@@ -324,6 +325,8 @@ def rejoin(
     seat = session.seats.get(user)
     if user not in {person.user for person in participants(session, people)}:
         raise NoSeat((user,))
+    if seat is not None and seat.presence is Presence.REMOVED:
+        raise RemovedByModerator(user, session.room(seat.room).name)
     passed = user in session.passed
     session = replace(session, passed=session.passed - {user})
     if not is_running(session) and (seat is None or not session.invites):
@@ -333,8 +336,6 @@ def rejoin(
     if seat is None:
         return _seat_asked_for(session, user, now, settings)
     room = session.room(seat.room)
-    if seat.presence is Presence.REMOVED:
-        raise RemovedByModerator(user, room.name)
     if seat.presence in INSIDE:
         session = session.with_seats(replace(seat, presence=Presence.JOINED))
         return Change(session, Rejoined(Rejoin.ALREADY_IN, room))
