@@ -346,7 +346,7 @@ def _(e: r.NothingToConfirm, t: Teller) -> Iterable[Para]:
         yield say("`{p} {waits}` waits for a yes, not `{p} {what}`.", p=t.prefix, waits=e.waits, what=e.what)
         yield say("Say it with `{p} {waits} confirm`.", p=t.prefix, waits=e.waits)
     elif e.what is not None:
-        yield say("Nothing waits for a yes (any more). Ask again with `{p} {command}`.", p=t.prefix, command=e.what)
+        yield say("Nothing waits for a yes now. Ask again with `{p} {command}`.", p=t.prefix, command=e.what)
     else:
         yield say("This question does not wait for a yes any more. `{p}` says what you can do now.", p=t.prefix)
 
