@@ -147,7 +147,7 @@ async def test_the_main_room_s_old_boards_still_choose_for_this_session_only() -
     async with conversation() as talk:
         room = await a_class(talk)
         await room.says("@ann", "!breakout setup Red, Green choose")
-        old = room.message("Red")["event_id"]
+        old = room.message("Choose yours")["event_id"]
         await room.says("@ann", "!breakout status")
         talk.user("bob").react(room.id, old, "1️⃣")
         await talk.settled()

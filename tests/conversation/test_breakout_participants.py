@@ -39,9 +39,9 @@ async def test_a_choice_is_ticked_and_shown() -> None:
 async def test_the_number_on_the_board_is_a_choice_and_the_last_one_wins() -> None:
     async with conversation() as talk:
         room = await choosing(talk)
-        await room.taps("@bob", "1️⃣", on="Red")
+        await room.taps("@bob", "1️⃣", on="Choose yours")
         assert "Bob" in await room.says("@ann", "!breakout status Red")
-        await room.taps("@bob", "2️⃣", on="planned")
+        await room.taps("@bob", "2️⃣", on="Choose yours")
         assert "Bob" not in await room.says("@ann", "!breakout status Red")
         assert "Bob" in await room.says("@ann", "!breakout status Green")
         await room.untaps("@bob", "2️⃣")

@@ -31,6 +31,7 @@ async def test_a_full_stop_behind_a_command_does_not_matter() -> None:
             ("!breakout assign bob, cleo to 2.", "Bob and Cleo"),
             ("!breakout unassign bob.", "Bob has no seat"),
             ("!breakout fill.", "have a seat now"),
+            ("!breakout assign dan to 1.", "Dan"),
             ("!breakout swap @dan @cleo.", "moves from"),
             ("!breakout rename 2 to Green.", "Room 2 is now Green."),
             ("!breakout add Yellow.", "Yellow is added as number 3."),

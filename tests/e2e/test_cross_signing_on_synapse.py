@@ -27,6 +27,7 @@ from bot.matrix.crypto.secret_storage import SecretError, encrypt, new_key, read
 from bot.matrix.http import Answer, ask, open_client, path
 from bot.matrix.ids import UserId
 from bot.matrix.logins import login_password
+from bot.matrix.proof import ProofError
 from bot.testing.pytest_plugin import People
 from bot.testing.synapse import Homeserver
 
@@ -174,7 +175,7 @@ async def test_another_identity_is_never_replaced_by_itself_and_on_purpose_with_
     async with device(homeserver, name, tmp_path / "one") as (account, _):
         await set_up(account)
         kept = Identity.kept(account.keys.identity, account.keys.file_key)
-        with pytest.raises(IdentityError, match="password"):
+        with pytest.raises(ProofError, match="password"):
             await set_up(account, anew=True)
         assert Identity.kept(account.keys.identity, account.keys.file_key) == kept
         await set_up(account)
@@ -183,9 +184,9 @@ async def test_another_identity_is_never_replaced_by_itself_and_on_purpose_with_
         with pytest.raises(IdentityError, match="another one"):
             await set_up(account)
         assert wire.writes == []
-        with pytest.raises(IdentityError, match="password"):
+        with pytest.raises(ProofError, match="password"):
             await set_up(account, anew=True)
-        with pytest.raises(IdentityError, match="password"):
+        with pytest.raises(ProofError, match="password"):
             await set_up(account, anew=True, password="wrong")
         await set_up(account, anew=True, password="secret")
         assert (await as_others_see_it(account.ask, account.me, account.device)).holds
