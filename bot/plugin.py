@@ -110,6 +110,7 @@ class Outbox(Protocol):
         type_: str,
         content: Mapping[str, Any],
         *,
+        urgency: Urgency = Urgency.MESSAGE,
         group: str = "",
         wake: str = "",
         origin: Original,

@@ -123,12 +123,13 @@ class OutboxRows:
         type_: str,
         content: Mapping[str, Any],
         *,
+        urgency: Urgency = Urgency.MESSAGE,
         group: str = "",
         wake: str = "",
         origin: Original,
     ) -> None:
         """Send a copy of an event's own content; mentions are emptied by the caller."""
-        await self._put(key, room, type_, dict(content), group=group, wake=wake, origin=origin)
+        await self._put(key, room, type_, dict(content), urgency=urgency, group=group, wake=wake, origin=origin)
 
     async def edit(self, key: str, doc: Doc, *, not_before: datetime | None = None) -> None:
         """Let the message of `key` read `doc`; of several unsent edits only the last is sent, unchanged text never."""

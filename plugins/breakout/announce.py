@@ -26,6 +26,9 @@ FEW_INVITES = 20
 PROGRESS, SLOW_PROGRESS = timedelta(seconds=2), timedelta(seconds=60)
 """Between two edits of the progress of a start, as a rule and on a slow server."""
 
+SPOKEN = Urgency.INVITE
+"""How urgent a moderator's own words to the rooms are: more than what we say of ourselves."""
+
 SLOW = 1.0
 """Requests in a second below which a server is slow."""
 
@@ -280,6 +283,7 @@ async def send_text(unit: Unit, scene: Scene, errand: Errand, text: Relayed) -> 
             n.Broadcast(scene.plan.id, errand.event, number).key,
             room,
             views.broadcast(scene, errand.by, text),
+            urgency=SPOKEN,
             group=errand_group(errand),
             wake=scene.hall.id,
             origin=(RoomId(errand.asked_in), EventId(errand.event)),
@@ -289,7 +293,8 @@ async def send_text(unit: Unit, scene: Scene, errand: Errand, text: Relayed) -> 
 async def send_on(unit: Unit, scene: Scene, errand: Errand, found: Words | Copy) -> bool:
     """Put somebody's message into the outbox for each room; False where nothing of the errand goes out at all."""
     assert errand.relays is not None  # noqa: S101 - asked only for errands that relay
-    origin, group = (RoomId(errand.asked_in), EventId(errand.relays)), errand_group(errand)
+    origin = (RoomId(errand.asked_in), EventId(errand.relays))
+    how: dict[str, Any] = {"urgency": SPOKEN, "group": errand_group(errand), "wake": scene.hall.id, "origin": origin}
     said_more = await has_text(unit, errand)
     kept_back = []
     for number, room in errand_rooms(scene.plan, errand):
@@ -299,14 +304,12 @@ async def send_on(unit: Unit, scene: Scene, errand: Errand, found: Words | Copy)
         key = n.Broadcast(scene.plan.id, errand.event, number).key + ":on"
         if isinstance(found, Words):
             said = views.passed_on(scene, errand.by, found.by, found.text)
-            await unit.outbox.say(key, room, said, group=group, wake=scene.hall.id, origin=origin)
+            await unit.outbox.say(key, room, said, **how)
         else:
             if not said_more or found.by != errand.by:  # else the words before it have the moderator's name
                 line = views.shown_by(scene, errand.by, found.by, ping=not said_more)
-                await unit.outbox.say(f"{key}:by", room, line, group=group, wake=scene.hall.id, origin=origin)
-            await unit.outbox.relay(
-                key, room, found.type, found.content, group=group, wake=scene.hall.id, origin=origin
-            )
+                await unit.outbox.say(f"{key}:by", room, line, **how)
+            await unit.outbox.relay(key, room, found.type, found.content, **how)
     if kept_back:
         await _answer(unit, errand, views.kept_back(scene, kept_back), key="kept-back")
     return not kept_back or await has_text(unit, errand)

@@ -189,3 +189,15 @@ async def test_a_reaction_that_is_offered_under_an_answer_comes_when_the_answer_
         question = hall.main.message("Tap ✅")
         assert from_ms(question["origin_server_ts"]) <= hall.clock.now()
         assert len(hall.granted("send", "keycap:✅")) == 1
+
+
+async def test_a_broadcast_goes_before_what_nobody_waits_for(tmp_path: Path) -> None:
+    async with a_hall(tmp_path, 20) as hall:
+        await hall.says("!breakout setup 5")
+        await hall.says("!breakout start", seconds=30)
+        await hall.everybody_joins()
+        began = hall.clock.now()
+        await hall.says("!breakout broadcast Hello everybody", minutes=10)
+        copies = [asked.at for asked in hall.granted("send", ":broadcast:")]
+        assert len(copies) == 5
+        assert max(copies) <= began + timedelta(seconds=5 * 5 + 1)
