@@ -94,7 +94,8 @@ Block: TypeAlias = Para | Bullets | Quote
 class Doc:
     """A whole message.
 
-    `loud`: `m.text`, else `m.notice`, which never pings. `ping_room`: `m.mentions.room`.
+    `loud`: `m.text`, else `m.notice`, which never pings. `ping_room`: `m.mentions.room`. `pings`: people in
+    `m.mentions.user_ids` besides those whom a `Mention` shows, where their pills would be too many.
     `keycaps`: reactions that the bot seeds under the message, in order.
     """
 
@@ -102,6 +103,7 @@ class Doc:
     loud: bool = False
     ping_room: bool = False
     keycaps: tuple[str, ...] = field(default=())
+    pings: tuple[UserId, ...] = ()
 
     def __add__(self, other: Doc) -> Doc:
         """Both, one after the other; loud if one is."""
@@ -110,6 +112,7 @@ class Doc:
             self.loud or other.loud,
             self.ping_room or other.ping_room,
             self.keycaps + other.keycaps,
+            self.pings + other.pings,
         )
 
     def aloud(self, *, room: bool = False) -> Doc:

@@ -42,8 +42,8 @@ _UNSEEN = re.compile("[\u0000-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e
 def render(doc: Doc) -> dict[str, Any]:
     """The content of an `m.room.message`.
 
-    `m.mentions` is always there, so that no name or `@room` in a text pings: people are pinged by `Mention`
-    in a loud message only. `formatted_body` is left out where it would say no more than `body`.
+    `m.mentions` is always there, so that no name or `@room` in a text pings: people are pinged by `Mention` or
+    `pings` in a loud message only. `formatted_body` is left out where it would say no more than `body`.
     """
     body = "\n\n".join(_plain_block(block) for block in doc.blocks if not _empty(block))
     content: dict[str, Any] = {"msgtype": "m.text" if doc.loud else "m.notice", "body": body}
@@ -51,7 +51,7 @@ def render(doc: Doc) -> dict[str, Any]:
     if html != _escaped(body):
         content |= {"format": "org.matrix.custom.html", "formatted_body": html}
     mentions: dict[str, Any] = {}
-    users = dict.fromkeys(part.user for part in _parts(doc) if isinstance(part, Mention))
+    users = dict.fromkeys([*(part.user for part in _parts(doc) if isinstance(part, Mention)), *doc.pings])
     if doc.loud and users:
         mentions["user_ids"] = list(users)
     if doc.ping_room:
@@ -81,7 +81,7 @@ def fits(doc: Doc) -> bool:
 def split(doc: Doc) -> tuple[Doc, ...]:
     """The message as several that fit, cut between blocks, else items, else words.
 
-    The first of them pings the room, the last one carries the reactions. A single text that is too long
+    The first of them pings the room and `pings`, the last one carries the reactions. A single text that is too long
     loses its formatting.
     """
     if fits(doc):
@@ -90,7 +90,7 @@ def split(doc: Doc) -> tuple[Doc, ...]:
     if halves is None:
         return (doc,)
     first, second = halves
-    return split(replace(doc, blocks=first, keycaps=())) + split(replace(doc, blocks=second, ping_room=False))
+    return split(replace(doc, blocks=first, keycaps=())) + split(replace(doc, blocks=second, ping_room=False, pings=()))
 
 
 def _halves(blocks: tuple[Block, ...]) -> tuple[tuple[Block, ...], tuple[Block, ...]] | None:

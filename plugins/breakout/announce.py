@@ -14,7 +14,7 @@ from plugins.breakout import views
 from plugins.breakout.domain import notices as n
 from plugins.breakout.domain.changes.seats import INSIDE
 from plugins.breakout.domain.estimate import invites_left, seconds_to_start
-from plugins.breakout.domain.model import Errand, Phase, Session
+from plugins.breakout.domain.model import Door, Errand, Phase, Session
 from plugins.breakout.keys import Control
 from plugins.breakout.observe import is_encrypted
 from plugins.breakout.relaying import Copy, Words
@@ -63,6 +63,8 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
             if request is not None and request.in_main:
                 told = views.on_the_way(scene, request.user, notice.moderator)
                 await unit.outbox.say(f"{notice.key}:asker", scene.hall.id, told)
+        case n.MainPrepared() if scene.plan.door is Door.OPEN:
+            await _to_moderators(unit, scene, notice)
         case n.LateAsked() | n.Promoted() | n.HelpClosed() | n.NotesLost() | n.OutsiderInvited():
             await _to_moderators(unit, scene, notice)
         case n.PleaseMove():
@@ -72,6 +74,7 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
         case (
             n.WelcomeRoom()
             | n.WelcomePrepared()
+            | n.WelcomeAgain()
             | n.WelcomePerson()
             | n.TaskSet()
             | n.TimeChanged()
@@ -230,7 +233,7 @@ async def _complete_start(unit: Unit, scene: Scene) -> None:
         await unit.outbox.drop(started.key)
     if not session.invites:
         await unit.outbox.drop(_progress_key(session))
-    elif session.is_open and session.clock_at is not None:
+    elif session.is_open and session.clock_at is not None and session.door is Door.INVITE:
         waits = any(room.room_id is None for room in session.open_rooms)
         later = scene.now + LINKS_INTERVAL if waits else None
         await unit.outbox.edit(started.key, views.said(started, scene), not_before=later)

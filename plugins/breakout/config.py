@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from bot.commands.parsers import duration
 from bot.commands.refusals import HostRefusal
 from bot.plugin import PluginConfig
-from plugins.breakout.domain.model import LateJoiners, Mode, OnEnd, Settings
+from plugins.breakout.domain.model import Door, LateJoiners, Mode, OnEnd, Settings
 
 
 def _length(value: object) -> object:
@@ -47,6 +47,11 @@ class BreakoutConfig(PluginConfig):
         (), description="Patterns of user ids that are neither seated nor answered: other bots, bridges."
     )
     mode: Mode = Field(Mode.AUTO, description="How people come to their seats unless `setup` says otherwise.")
+    door: Door = Field(
+        Door.INVITE,
+        description="How people come into their rooms unless `setup` says otherwise: `invite`, or `open`: members of "
+        "the main room walk in by a link, one message says who goes where, and nobody is invited.",
+    )
     max_rooms: int = Field(20, ge=1, le=100, description="The most rooms of one session.")
     confirm_above: int = Field(50, ge=0, description="Above this many people `start` asks first.")
     closing_notice: Length = Field(timedelta(seconds=60), description="From the notice to the end.")

@@ -18,6 +18,7 @@ class Control(StrEnum):
     DESK_BOARD = "desk-board"
     STARTED = "started"
     WELCOME = "welcome"
+    WELCOME_AGAIN = "welcome-again"
     CONFIRM = "confirm"
     HELP = "help"
     HELP_REMINDED = "help-reminded"
@@ -54,4 +55,6 @@ def offer_of(key: str) -> Offer | None:
         return Offer(Control.HELP, key, parts[0], room=int(parts[2]), asked_ms=int(parts[3]))
     if control is Control.LATE:  # session:round:@user:server:at
         return Offer(control, key, parts[0], user=":".join(parts[2:-1]))
+    if control is Control.WELCOME_AGAIN:
+        control = Control.WELCOME
     return Offer(control, key, parts[0])

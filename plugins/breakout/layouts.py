@@ -10,7 +10,7 @@ from bot.commands.parsers import number, only_people
 from bot.commands.refusals import HostRefusal, Missing
 from bot.commands.words import Line, Word
 from plugins.breakout.domain.changes.setup import Layout, SeatLine
-from plugins.breakout.domain.model import Mode
+from plugins.breakout.domain.model import Door, Mode
 from plugins.breakout.domain.refusals import NotUnderstood
 from plugins.breakout.parsers import Known, before_colon, rows
 
@@ -47,7 +47,7 @@ def layout(line: Line, known: Known) -> Layout:
 
 
 def _taken_options(words: list[Word]) -> dict[str, Any]:
-    """Take mode, `here`, `everyone` and `max 8` off both ends of `words`."""
+    """Take mode, door, `here`, `everyone` and `max 8` off both ends of `words`."""
     found: dict[str, Any] = {}
     while words:
         if capacity := _capacity(words):
@@ -83,6 +83,8 @@ def _option(word: Word) -> dict[str, Any] | None:
         return None
     if text in tuple(Mode):
         return {"mode": Mode(text)}
+    if text in tuple(Door):
+        return {"door": Door(text)}
     if text in ("here", "everyone"):
         return {text: True}
     return {} if text == "mode" else None

@@ -15,7 +15,7 @@ from bot.errors import Permanent, Temporary
 from bot.matrix.events import mapping
 from bot.matrix.ports import AccountData
 from plugins.breakout.domain.changes.restoring import Noted
-from plugins.breakout.domain.model import Mode, Session
+from plugins.breakout.domain.model import Door, Mode, Session
 from plugins.breakout.store import Desk
 
 log = structlog.get_logger(__name__)
@@ -96,6 +96,7 @@ def note_of(desk: Desk | None, current: Session | None, former: Sequence[Session
             "everyone": current.everyone,
             "capacity": current.capacity,
             "kept": current.kept,
+            "door": str(current.door),
             **moments,
         }
     return note if any(note.values()) else None
@@ -113,6 +114,7 @@ def _remembered(note: Mapping[str, Any]) -> Remembered:
         everyone=current.get("everyone") is True,
         capacity=_number(current.get("capacity")),
         kept=current.get("kept") is True,
+        door=Door.OPEN if current.get("door") == Door.OPEN else Door.INVITE,
         rooms=rooms,
         **{name: _moment(current.get(name)) for name in _MOMENTS},
     )

@@ -11,7 +11,7 @@ from bot.matrix.ids import RoomId, UserId, server_of
 from bot.message.doc import Inline, Mention, Name, RoomLink
 from bot.plugin import Host, Unit
 from plugins.breakout.config import BreakoutConfig
-from plugins.breakout.domain.model import Presence, Session, Settings
+from plugins.breakout.domain.model import Door, Presence, Session, Settings
 from plugins.breakout.observe import Hall
 from plugins.breakout.store import Desk
 
@@ -66,9 +66,14 @@ class Scene:
         return self.plan.room(number).name
 
     def room(self, number: int) -> Inline:
-        """A breakout room as a link, by name where it does not exist (yet)."""
+        """A breakout room as a link, by name where it does not exist (yet) or its link is not to be known (yet)."""
         room = self.plan.room(number)
-        return self._link(room.room_id, room.name)
+        return Name(room.name) if self._hides_links else self._link(room.room_id, room.name)
+
+    @property
+    def _hides_links(self) -> bool:
+        """Whether whoever knew a link could walk in ahead of the start."""
+        return self.plan.is_prepared and self.plan.door is Door.OPEN
 
     def main_link(self) -> Inline:
         """The main room as a link."""

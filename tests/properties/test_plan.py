@@ -25,7 +25,7 @@ from plugins.breakout.domain.desired import (
     restricted_to,
 )
 from plugins.breakout.domain.desired import MainRoom as Main
-from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat, Session, Settings
+from plugins.breakout.domain.model import Door, Mode, Phase, Presence, Room, Seat, Session, Settings
 from plugins.breakout.domain.plan import (
     INSIDE,
     MOST_AT_CREATION,
@@ -182,7 +182,8 @@ def seats(draw: st.DrawFn, numbers: list[int]) -> list[Seat]:
         moves = presence in (Presence.ASSIGNED, Presence.INVITED, Presence.UNREACHABLE) and draw(st.booleans())
         room = draw(st.sampled_from(numbers))
         former = draw(st.sampled_from(numbers)) if moves else None
-        chosen.append(Seat(user, room, presence=presence, moved_from=former if former != room else None))
+        moved = former if former != room else None
+        chosen.append(Seat(user, room, presence=presence, moved_from=moved, needs_invite=draw(st.booleans())))
     return chosen
 
 
@@ -210,6 +211,7 @@ def worlds(draw: st.DrawFn) -> World:
         passed=draw(st.frozensets(st.sampled_from(PUPILS), max_size=2)),
         prepared_at=draw(st.sampled_from([None, NOW])),
         kept=draw(st.booleans()),
+        door=draw(st.sampled_from(Door)),
     )
     banned = draw(st.frozensets(st.sampled_from([*PUPILS, STRANGER]), max_size=2)) - session.seats.keys()
     desk = draw(st.sampled_from([None, "!desk:x"]))
@@ -271,7 +273,8 @@ def test_whoever_waits_for_an_invite_has_one_at_the_end(world: World, cuts: list
     settle(world, cuts)
     if world.session.invites:
         for seat in world.session.seats.values():
-            waits = seat.presence is Presence.ASSIGNED and seat.user not in world.session.passed
+            by_invite = world.session.door is Door.INVITE or seat.needs_invite
+            waits = by_invite and seat.presence is Presence.ASSIGNED and seat.user not in world.session.passed
             assert not waits or world.membership(seat.room, seat.user) in INSIDE
 
 
@@ -322,12 +325,15 @@ def test_a_room_is_open_for_talk_just_while_the_session_runs(world: World, cuts:
     settle(world, cuts)
     for room in world.session.rooms:
         if room.number in world.rooms:
-            assert world.locked(room.number) is (not world.session.is_open or room.removed)
+            is_ready = world.session.is_prepared and world.session.door is Door.OPEN and not world.session.kept
+            assert world.locked(room.number) is (not (world.session.is_open or is_ready) or room.removed)
 
 
 @given(world=worlds(), cuts=CUTS)
-def test_a_start_after_preparing_takes_one_state_event_a_room(world: World, cuts: list[int]) -> None:
-    world.session = replace(world.session, phase=Phase.SET_UP, prepared_at=NOW)
+def test_a_start_after_preparing_takes_one_state_event_a_room_and_none_behind_an_open_door(
+    world: World, cuts: list[int]
+) -> None:
+    world.session = replace(world.session, phase=Phase.SET_UP, prepared_at=NOW, kept=False)
     settle(world, cuts)
     seats = [seat for seat in world.session.seats.values() if seat.presence is not Presence.ASSIGNED]
     ready = replace(world.session, seats={seat.user: replace(seat, moved_from=None) for seat in seats})
@@ -335,7 +341,8 @@ def test_a_start_after_preparing_takes_one_state_event_a_room(world: World, cuts
     settle(world, [])
     world.session = replace(ready, phase=Phase.RUNNING, prepared_at=None, kept=False)
     steps = world.steps()
-    assert sorted(step.number for step in steps) == [room.number for room in ready.open_rooms]
+    locked = ready.open_rooms if ready.door is Door.INVITE else ()
+    assert sorted(step.number for step in steps) == [room.number for room in locked]
     assert {step.type for step in steps if isinstance(step, SetState)} <= {"m.room.power_levels"}
     assert all(isinstance(step, SetState) for step in steps)
 
@@ -355,6 +362,17 @@ def test_after_the_end_people_stay_by_the_settings_and_nobody_comes(world: World
             is_kept = world.session.kept and seat is not None and seat.room == number and user not in world.main.banned
             stays = was_in and is_kept and user not in world.session.passed and not world.session.room(number).removed
             assert (world.membership(number, user) in INSIDE) is stays
+
+
+@given(world=worlds(), cuts=CUTS)
+def test_behind_an_open_door_nobody_but_moderators_is_in_a_room_ahead_of_the_start(
+    world: World, cuts: list[int]
+) -> None:
+    world.session = replace(world.session, phase=Phase.SET_UP, prepared_at=NOW, door=Door.OPEN)
+    world.told = frozenset(room.number for room in world.session.rooms)
+    settle(world, cuts)
+    for number in world.rooms.keys() - {DESK}:
+        assert not any(world.membership(number, user) in INSIDE for user in (*PUPILS, STRANGER))
 
 
 @given(world=worlds())

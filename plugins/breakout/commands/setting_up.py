@@ -15,6 +15,7 @@ from plugins.breakout.declaration import plugin
 from plugins.breakout.domain.changes import rooms, seats, setup
 from plugins.breakout.domain.changes.setup import Layout
 from plugins.breakout.domain.estimate import PLAN_SAYS
+from plugins.breakout.domain.model import Door
 from plugins.breakout.domain.refusals import NoSession
 from plugins.breakout.store import Desk, Sessions
 from plugins.breakout.subject import BREAKOUT, Plug
@@ -33,7 +34,7 @@ def new_id() -> str:
     aliases=("breakout create", "breakout set up"),
     role=Role.MODERATOR,
     where=ANYWHERE,
-    usage=("4", "Team Alpha, Team Beta", "groups of 4", "4 choose max 8", "4 here"),
+    usage=("4", "Team Alpha, Team Beta", "groups of 4", "4 choose max 8", "4 here", "4 open"),
     examples=(
         "breakout setup 4",
         "breakout setup Team Alpha, Team Beta",
@@ -50,7 +51,8 @@ async def set_up(call: Call[Plug], layout: Layout) -> Doc:
 
     Say how many rooms, their names with commas between them, or how many people to a group. Add `manual` to seat
     people yourself, `choose` to let them choose, `here` to seat only those who are here, `everyone` to seat
-    moderators too. With `manual`, lines below such as `Team Alpha: @ann @bob` are the whole plan.
+    moderators too, `open` to have people walk in by links instead of inviting them. With `manual`, lines below such
+    as `Team Alpha: @ann @bob` are the whole plan.
     """
     about = it(call)
     change = setup.set_up(
@@ -68,7 +70,10 @@ async def set_up(call: Call[Plug], layout: Layout) -> Doc:
     if not desk.wanted or about.desk is None:
         await sessions.save_desk(Desk(desk.main, desk.room, desk.attempt, wanted=True))
     scene = await about.settle(change, fresh_board=True)
-    return views.set_up(scene, change.told, about.seconds_to_start(scene, answers=2, messages=PLAN_SAYS))
+    seconds = about.seconds_to_start(scene, answers=2, messages=PLAN_SAYS)
+    opened = await about.scene(replace(scene.plan, door=Door.OPEN))
+    seconds_open = about.seconds_to_start(opened, answers=2, messages=PLAN_SAYS)
+    return views.set_up(scene, change.told, seconds, seconds_open)
 
 
 @plugin.command(

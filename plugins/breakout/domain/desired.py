@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat, Session
+from plugins.breakout.domain.model import Door, Phase, Presence, Room, Seat, Session
 
 MARKER = "org.breakoutbot.room"
 """The type of the state event that says of a room whose it is; ids only, since every member can read it."""
@@ -200,8 +200,8 @@ def desired(
 def _wish(session: Session, room: Room, main: MainRoom, desk: str | None, texts: Texts, options: Options) -> RoomWish:
     lets_in = _lets_in(session, room)
     goes = room.removed or session.phase is Phase.DELETED
-    walk_in = session.mode is Mode.CHOOSE and _is_used(session, room)
-    locked = not session.is_open or room.removed
+    walk_in = session.walks_in and _is_used(session, room)
+    locked = session.is_locked or room.removed
     return RoomWish(
         number=room.number,
         room_id=room.room_id,
@@ -236,9 +236,13 @@ def _to_invite(session: Session, room: Room, main: MainRoom) -> tuple[str, ...]:
     seated = (
         seat.user
         for seat in session.people_of(room.number)
-        if seat.presence is Presence.ASSIGNED and seat.user not in session.passed
+        if seat.presence is Presence.ASSIGNED and seat.user not in session.passed and _by_invite(session, seat)
     )
     return tuple(dict.fromkeys([*seated, *guests]))
+
+
+def _by_invite(session: Session, seat: Seat) -> bool:
+    return session.door is Door.INVITE or seat.needs_invite
 
 
 def _to_bring_in(session: Session, room: Room) -> frozenset[str]:
@@ -251,7 +255,7 @@ def _to_bring_in(session: Session, room: Room) -> frozenset[str]:
 def is_brought_in(session: Session, seat: Seat) -> bool:
     """Whether the person of a seat has still to come into its room, and nothing says that they do not want to."""
     waits = seat.presence in (Presence.ASSIGNED, Presence.INVITED)
-    return waits and not seat.must_tap and seat.user not in session.passed
+    return waits and not seat.must_tap and seat.user not in session.passed and _by_invite(session, seat)
 
 
 def _may_stay(session: Session, room: Room, main: MainRoom, *, lets_in: bool) -> frozenset[str]:

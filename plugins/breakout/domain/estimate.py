@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from plugins.breakout.domain.changes.people import STAYED
-from plugins.breakout.domain.model import Mode, Presence, Room, Session, Settings
+from plugins.breakout.domain.model import Door, Presence, Room, Session, Settings
 from plugins.breakout.domain.plan import MOST_AT_CREATION
 
 ROOM_COST = 3.0
@@ -79,6 +79,8 @@ def _beyond_creation(session: Session) -> int:
 def _waiting(session: Session, room: Room) -> list[str]:
     """The people of a room whose invites are not out."""
     seats = session.people_of(room.number)
+    if session.door is Door.OPEN:
+        return [seat.user for seat in seats if seat.presence is Presence.ASSIGNED and seat.needs_invite]
     if session.kept:
         return [seat.user for seat in seats if seat.presence not in STAYED]
     return [seat.user for seat in seats if not session.invites or seat.presence is Presence.ASSIGNED]
@@ -97,12 +99,12 @@ def _unlocks(session: Session, room: Room) -> int:
     """The state events that open a room which is there; none where it is only prepared for now."""
     if room.room_id is None or not room.locked or session.is_prepared:
         return 0
-    return 1 + (session.mode is Mode.CHOOSE)
+    return 1 + session.walks_in
 
 
 def invites_left(session: Session) -> tuple[int, int]:
     """How many invites are out, and how many there are to be, while a start is under way."""
-    if not session.invites:
+    if not session.invites or session.door is Door.OPEN:
         return 0, 0
     waiting = sum(seat.presence is Presence.ASSIGNED for seat in session.seats.values())
     return len(session.seats) - waiting, len(session.seats)
@@ -119,7 +121,7 @@ def seconds_to_close(session: Session, pace: Pace, *, answers: int = 0, keeps: b
     """
     rooms = sum(room.room_id is not None for room in session.open_rooms)
     people = 0 if keeps else sum(seat.presence in STAYED for seat in session.seats.values())
-    needed = rooms * (2 + (session.mode is Mode.CHOOSE)) + 1 + people
+    needed = rooms * (2 + session.walks_in) + 1 + people
     return max(pace.seconds_per_request * needed, _seconds(answers + needed, pace.per_second, pace.burst_left))
 
 

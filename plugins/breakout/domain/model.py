@@ -39,6 +39,14 @@ class Mode(StrEnum):
     CHOOSE = "choose"
 
 
+class Door(StrEnum):
+    """How people come into the rooms."""
+
+    INVITE = "invite"
+    OPEN = "open"
+    """Members of the main room walk in by a link; nobody is invited, except who asks for it."""
+
+
 class OnEnd(StrEnum):
     """What becomes of the people in the rooms when a round ends."""
 
@@ -104,6 +112,8 @@ class Room:
     visited_at: datetime | None = None
     welcomed_at: datetime | None = None
     """When its welcome of this round was said: who is invited later cannot read it."""
+    welcomed_again: bool = False
+    """Where people walk in: the welcome was repeated for those who came after the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,8 @@ class Seat:
     moved_until: datetime | None = None
     late: bool = False
     """Seated while the session was running."""
+    needs_invite: bool = False
+    """Where the door is open: nothing tells this person of the room but an invite, or they asked for one."""
     must_tap: bool = False
     """The homeserver did not let us have them join: they accept the invite themselves."""
 
@@ -178,6 +190,7 @@ class Session:
     rooms: tuple[Room, ...]
     set_up_by: str
     revision: int = 0
+    door: Door = Door.INVITE
     seats: Mapping[str, Seat] = field(default_factory=dict)
     everyone: bool = False
     """Moderators are participants too."""
@@ -251,18 +264,36 @@ class Session:
 
     @property
     def is_prepared(self) -> bool:
-        """Whether the rooms are there ahead of the start, for reading only."""
+        """Whether the rooms are there ahead of the start."""
         return self.prepared_at is not None and self.phase in (Phase.SET_UP, Phase.ENDED)
 
     @property
     def invites(self) -> bool:
         """Whether a seat brings an invite at once: changes of seats and rooms are felt."""
-        return self.phase is Phase.RUNNING or self.is_prepared
+        return self.phase is Phase.RUNNING or (self.is_prepared and self.door is Door.INVITE)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether people are left in the rooms after the end."""
+        return self.kept and self.phase is Phase.ENDED
+
+    @property
+    def walks_in(self) -> bool:
+        """Whether people come into rooms without an invite, which is taking a seat there."""
+        return self.mode is Mode.CHOOSE or self.door is Door.OPEN
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether people can only read in the rooms.
+
+        What is prepared with the door open is not: nobody knows the links before the start, which then costs nothing.
+        """
+        return not self.is_open and not (self.is_prepared and self.door is Door.OPEN and not self.kept)
 
     @property
     def lets_in(self) -> bool:
         """Whether people may be in the rooms, to talk or only to read."""
-        return self.is_open or self.is_prepared or (self.kept and self.phase is Phase.ENDED)
+        return self.is_open or self.is_kept or (self.is_prepared and self.door is Door.INVITE)
 
     @property
     def open_rooms(self) -> tuple[Room, ...]:
@@ -309,6 +340,7 @@ class Settings:
     """What the rules need of the configuration."""
 
     mode: Mode = Mode.AUTO
+    door: Door = Door.INVITE
     max_rooms: int = 20
     confirm_above: int = 50
     closing_notice: timedelta = timedelta(seconds=60)

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.ending import NEAR_NOTICE, begin_closing, closing_notice, discard, finish
 from plugins.breakout.domain.changes.help import attended
+from plugins.breakout.domain.changes.observed import told
 from plugins.breakout.domain.changes.preparing import told_prepared
 from plugins.breakout.domain.changes.timing import begin_clock, invites_out, seconds
-from plugins.breakout.domain.model import Phase, Presence, Room, Session, Settings
+from plugins.breakout.domain.model import Door, Mode, Phase, Presence, Room, Session, Settings
 from plugins.breakout.domain.notices import (
     Deleted,
     DeleteSoon,
@@ -22,6 +23,7 @@ from plugins.breakout.domain.notices import (
     NotYetIn,
     PassedWhileDown,
     WarningGiven,
+    WelcomeAgain,
 )
 
 ACTIVE = (Phase.RUNNING, Phase.CLOSING)
@@ -32,7 +34,20 @@ Step = tuple[Session, tuple[Notice, ...]]
 def advance(session: Session, *, now: datetime, settings: Settings) -> Change[None]:
     """Do what is due by `now`; once more for the same `now`, it returns the same session and no notices."""
     notices: list[Notice] = []
-    for step in (_pending, _prepared, _clock, _deadline, _duration, _warnings, _not_yet_in, _moves, _help, _deletion):
+    for step in (
+        _pending,
+        _prepared,
+        _told,
+        _clock,
+        _deadline,
+        _duration,
+        _warnings,
+        _not_yet_in,
+        _welcome_again,
+        _moves,
+        _help,
+        _deletion,
+    ):
         session, said = step(session, now, settings)
         notices.extend(said)
     return Change(session, None, tuple(notices))
@@ -76,7 +91,7 @@ def _moments(session: Session, settings: Settings) -> Iterator[datetime]:
         warnings = _open_warnings(session, session.ends_at, settings)
         yield from (session.ends_at - warning - settings.tell_earlier for warning in warnings)
     yield _duration_moment(session, session.started_at, settings)
-    if _will_remind(session) and session.clock_at:
+    if session.clock_at and (_will_remind(session) or _to_welcome_again(session)):
         yield session.clock_at + settings.not_in_after
     yield from (seat.moved_until for seat in session.seats.values() if seat.moved_until)
     for room in session.open_rooms:
@@ -94,6 +109,12 @@ def _prepared(session: Session, now: datetime, settings: Settings) -> Step:
     """All invites ahead of the start are out."""
     del now, settings
     change = told_prepared(session)
+    return change.session, change.notices
+
+
+def _told(session: Session, now: datetime, settings: Settings) -> Step:
+    """Where the door is open, people know of rooms that exist."""
+    change = told(session, now=now, settings=settings)
     return change.session, change.notices
 
 
@@ -210,6 +231,27 @@ def _not_yet_in(session: Session, now: datetime, settings: Settings) -> Step:
     users = tuple(seat.user for seat in session.seats.values() if seat.presence is Presence.INVITED)
     notices = (NotYetIn(session.id, session.round, users),) if users else ()
     return replace(session, reminded=True), notices
+
+
+def _to_welcome_again(session: Session) -> tuple[Room, ...]:
+    if session.door is not Door.OPEN or session.phase is not Phase.RUNNING:
+        return ()
+    return tuple(room for room in session.open_rooms if room.welcomed_at and not room.welcomed_again)
+
+
+def _welcome_again(session: Session, now: datetime, settings: Settings) -> Step:
+    """Who walks in cannot read what was said before: the welcome is repeated once, when the joins have settled."""
+    settled = session.clock_at is not None and now >= session.clock_at + settings.not_in_after
+    notices: list[Notice] = []
+    for room in _to_welcome_again(session):
+        presences = [seat.presence for seat in session.people_of(room.number)]
+        all_in = not any(presence in (Presence.ASSIGNED, Presence.INVITED) for presence in presences)
+        if not settled and (session.mode is Mode.CHOOSE or not all_in):
+            continue
+        session = session.with_room(replace(room, welcomed_again=True))
+        if sum(presence in (Presence.JOINED, Presence.IN_MAIN) for presence in presences) > 1:
+            notices.append(WelcomeAgain(session.id, session.round, room.number, room.attempt))
+    return session, tuple(notices)
 
 
 def _moves(session: Session, now: datetime, _: Settings) -> Step:

@@ -60,6 +60,16 @@ class WelcomeRoom(Notice):
 
 
 @dataclass(frozen=True, slots=True)
+class WelcomeAgain(Notice):
+    """In a breakout room into which people walked: its welcome once more, for those who came after the first."""
+
+    KIND: ClassVar[str] = "welcome-again"
+    round: int
+    room: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class WelcomePrepared(Notice):
     """In a breakout room whose people are invited ahead of the start: it can be read, and opens then."""
 
@@ -95,6 +105,17 @@ class MainStarted(Notice):
 
     KIND: ClassVar[str] = "started"
     round: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoomReady(Notice):
+    """In the main room, where people walk in: a room that was not there yet when the others were named."""
+
+    KIND: ClassVar[str] = "room-ready"
+    round: int
+    room: int
+    attempt: int
+    users: tuple[str, ...] = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)

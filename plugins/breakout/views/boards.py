@@ -9,7 +9,7 @@ from bot.message.doc import Bullets, Doc, Inline, Name, Para, Text, doc
 from bot.plugin import Role
 from plugins.breakout.domain.changes import people as rules
 from plugins.breakout.domain.changes.help import HelpTold
-from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat
+from plugins.breakout.domain.model import Door, Mode, Phase, Presence, Room, Seat
 from plugins.breakout.domain.moments import rough_left
 from plugins.breakout.keys import Control
 from plugins.breakout.scene import Scene
@@ -71,12 +71,14 @@ def desk_board(scene: Scene) -> Doc:
 def _head(scene: Scene) -> Para:
     session = scene.plan
     match session.phase:
-        case Phase.SET_UP | Phase.ENDED if session.is_prepared and session.mode is not Mode.CHOOSE:
+        case Phase.SET_UP | Phase.ENDED if session.is_prepared and not session.walks_in:
             return say("**Breakout rooms are prepared.** Open the invitation to yours; it opens at the start.")
         case Phase.SET_UP if session.mode is Mode.CHOOSE:
             return say(
                 "**Breakout rooms are planned.** Choose yours with its number, or `{p} choose 2`.", p=scene.prefix
             )
+        case Phase.SET_UP if session.door is Door.OPEN:
+            return say("**Breakout rooms are planned.** Their links are told at the start.")
         case Phase.SET_UP:
             return say("**Breakout rooms are planned.** Nobody is invited yet.")
         case Phase.RUNNING if session.ends_at:
@@ -223,6 +225,8 @@ def me(scene: Scene, user: str) -> Doc:
     match session.phase:
         case _ if session.is_prepared:
             where = say("Your room will be {room}{others}.", room=scene.room(seat.room), others=with_whom)
+            if session.door is Door.OPEN:
+                return doc(where, say("It opens at the start; the link is told then."))
             return doc(where, say("It opens at the start; until then you can only read there."), _what_now(scene, seat))
         case Phase.SET_UP:
             return doc(
@@ -250,10 +254,13 @@ def me(scene: Scene, user: str) -> Doc:
 
 
 def _what_now(scene: Scene, seat: Seat) -> tuple[Para, ...]:
-    if not scene.plan.invites:
+    session = scene.plan
+    if not session.invites:
         return ()
     if seat.presence in (Presence.DECLINED, Presence.LEFT):
         return (say("`{p} rejoin` invites you again.", p=scene.prefix),)
+    if seat.presence is Presence.INVITED and session.door is Door.OPEN and not seat.needs_invite:
+        return (say("Open the link. If it does not open, `{p} rejoin` invites you.", p=scene.prefix),)
     if seat.presence is Presence.INVITED:
         return (say("Your invitation is waiting: open it and accept."),)
     return ()
@@ -272,7 +279,7 @@ def _control(control: Control) -> str:
             return text("the board")
         case Control.CHECK_IN:
             return text("the check-in")
-        case Control.WELCOME:
+        case Control.WELCOME | Control.WELCOME_AGAIN:
             return text("the welcome")
         case Control.HELP | Control.HELP_REMINDED:
             return text("the request for help")

@@ -14,7 +14,7 @@ from plugins.breakout.domain.changes.preparing import Prepared
 from plugins.breakout.domain.changes.seats import Assigned, Dealt, Rejoin, Rejoined, Unassigned
 from plugins.breakout.domain.changes.starting import Started
 from plugins.breakout.domain.changes.timing import TimerSet
-from plugins.breakout.domain.model import Confirm, Mode, Phase, Room
+from plugins.breakout.domain.model import Confirm, Door, Mode, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.words import (
     A_WHILE,
@@ -111,6 +111,9 @@ def prepared(scene: Scene, told: Prepared, seconds: float) -> Doc:
     head = say(
         "The breakout rooms are being prepared: {rooms} for {people}.", rooms=rooms, people=counted_people(told.seated)
     )
+    if session.door is Door.OPEN:
+        waits = say("Nobody is told of them before `{p} start`, which says who goes where.", p=scene.prefix)
+        return doc(head, waits, _inviting(seconds), _gathered(scene, told))
     waits = say("People are invited now, and can only read there until `{p} start`.", p=scene.prefix)
     empty = [] if session.seats else [say("Nobody has a seat yet; whoever gets one is invited.")]
     return doc(head, waits, _inviting(seconds), _gathered(scene, told), empty)
@@ -168,7 +171,7 @@ def confirm_asked(scene: Scene, told: ConfirmAsked, seconds: float) -> Doc:
     """The question, and both ways to say yes."""
     p = scene.prefix
     if told.pending.what is Confirm.START:
-        if scene.plan.is_prepared:
+        if scene.plan.is_prepared or scene.plan.door is Door.OPEN:
             question = say(
                 "Start now? {rooms} will open for {people}.",
                 people=counted_people(told.people),

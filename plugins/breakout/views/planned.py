@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from bot.message.doc import Doc, Para, Text, doc
 from plugins.breakout.domain.changes.rooms import RemovedRoom, RenamedRoom, TaskChanged
@@ -13,6 +14,7 @@ from plugins.breakout.views.words import (
     counted_people,
     how_long,
     in_a_row,
+    length,
     listed,
     mode_name,
     numbered,
@@ -21,9 +23,15 @@ from plugins.breakout.views.words import (
     say_n,
 )
 
+LONG = 10.0
+"""Seconds of a start from which on another door is worth a word."""
 
-def set_up(scene: Scene, told: SetUp, seconds: float) -> Doc:
-    """What `setup` has planned, for whom, and how long the start will take."""
+
+def set_up(scene: Scene, told: SetUp, seconds: float, seconds_open: float) -> Doc:
+    """What `setup` has planned, for whom, how long the start will take, and which door would be much faster.
+
+    `seconds_open`: how long it would take with the door open.
+    """
     session = scene.plan
     names = listed([Text(room.name) for room in session.open_rooms])
     head = say_n(
@@ -33,7 +41,30 @@ def set_up(scene: Scene, told: SetUp, seconds: float) -> Doc:
         names=names,
         mode=mode_name(session.mode),
     )
-    return doc(head, _replaced(scene, told), _who(told), how_long(seconds), _after_setup(scene))
+    return doc(
+        head,
+        _replaced(scene, told),
+        _who(told),
+        how_long(seconds),
+        _faster(scene, seconds, seconds_open),
+        _after_setup(scene),
+    )
+
+
+def _faster(scene: Scene, seconds: float, seconds_open: float) -> tuple[Para, ...]:
+    if seconds < LONG:
+        return ()
+    p = scene.prefix
+    if seconds_open > seconds / 2:
+        return (say("With `{p} prepare` now, the start is felt at once.", p=p),)
+    return (
+        say(
+            "With `{p} prepare` now, the start is felt at once; with `open` at the end of `{p} setup`, people walk in "
+            "by links, nobody is invited, and it takes about {time}.",
+            p=p,
+            time=length(timedelta(seconds=max(1.0, seconds_open))),
+        ),
+    )
 
 
 def _who(told: SetUp) -> Para:

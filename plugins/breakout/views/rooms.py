@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plugins.breakout.domain.desired import Texts
-from plugins.breakout.domain.model import Phase, Room
+from plugins.breakout.domain.model import Door, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.words import length, text
 
@@ -41,6 +41,8 @@ def texts_of(scene: Scene, room: Room) -> Texts:
         invite = text("{invite}; it opens at the start", invite=invite)
     if session.phase is Phase.ENDED or room.removed or session.phase is Phase.DELETED:
         remove = _closed(scene)
+    elif session.is_prepared and session.door is Door.OPEN:
+        remove = text("This room opens at the start; {main} shows its link then.", main=scene.main_name)
     else:
         remove = text("You have no place in this room any more; {main} shows where you are.", main=scene.main_name)
     return Texts(room_name(scene, room), topic, invite, remove)

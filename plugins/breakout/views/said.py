@@ -6,9 +6,17 @@ from datetime import timedelta
 
 from bot.message.doc import Bullets, Doc, Inline, Name, Para, Quote, Relayed, doc
 from plugins.breakout.domain import notices as n
-from plugins.breakout.domain.model import Mode, OnEnd, Phase, Room
+from plugins.breakout.domain.model import Door, Mode, OnEnd, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.boards import KEYCAPS
+from plugins.breakout.views.doors import (
+    delete_soon,
+    main_prepared,
+    open_started,
+    room_closed,
+    room_ready,
+    welcome_prepared,
+)
 from plugins.breakout.views.words import length, listed, mentioned, numbered, people, say, say_n
 
 MOST_LINKS = 20
@@ -18,16 +26,29 @@ MOST_LINKS = 20
 def said(notice: n.Notice, scene: Scene) -> Doc:
     """The notice as it is said where it belongs; `at_desk` and `to_asker` word the second place of some."""
     match notice:
-        case n.WelcomeRoom():
+        case n.WelcomeRoom() | n.WelcomeAgain():
             return welcome(scene, notice.room)
         case n.WelcomePrepared():
             return welcome_prepared(scene, notice.room)
         case n.MainPrepared():
             return main_prepared(scene)
+        case n.MainStarted() if scene.plan.door is Door.OPEN:
+            return open_started(scene)
         case n.MainStarted():
             return main_started(scene)
+        case n.RoomReady():
+            return room_ready(scene, notice)
         case n.ClockBegan():
             return doc(say("This room closes at {end}.", end=scene.clock(notice.ends_at)))
+        case n.NotYetIn() if scene.plan.door is Door.OPEN:
+            return doc(
+                say(
+                    "{people}: your breakout room is waiting. `{p} me` shows its link.",
+                    people=mentioned(scene, notice.users),
+                    p=scene.prefix,
+                ),
+                say("If it does not open, `{p} rejoin` invites you.", p=scene.prefix),
+            ).aloud()
         case n.NotYetIn():
             return doc(
                 say(
@@ -94,6 +115,10 @@ def _about_people(notice: n.Notice, scene: Scene) -> Doc:
             if scene.is_brought_in(notice.user):
                 return doc(
                     say("{who}, welcome: you are taken to your breakout room, {room}.", who=who, room=room)
+                ).aloud()
+            if scene.plan.door is Door.OPEN:
+                return doc(
+                    say("{who}, welcome: open the link of your breakout room, {room}.", who=who, room=room)
                 ).aloud()
             return doc(
                 say("{who}, welcome: your breakout room is {room}. Open the invitation and accept.", who=who, room=room)
@@ -183,44 +208,6 @@ def welcome(scene: Scene, number: int) -> Doc:
     return Doc(doc(head, who, task, until, call, help_, end).blocks, keycaps=("🙋",))
 
 
-def welcome_prepared(scene: Scene, number: int) -> Doc:
-    """Ahead of the start: who belongs here, and that it opens later."""
-    session, room = scene.plan, scene.plan.room(number)
-    users = [seat.user for seat in session.people_of(number)]
-    head = say(
-        "This will be your room **{room}**; it opens when {main} starts.", room=room.name, main=scene.main_link()
-    )
-    who = [say("Seated here: {people}.", people=people(scene, users))] if users else []
-    until = say("Until then you can only read here. Moderators can enter and read.")
-    return doc(head, who, until)
-
-
-def main_prepared(scene: Scene) -> Doc:
-    """Ahead of the start, in the main room: what the invitations are, and when the rooms open."""
-    session = scene.plan
-    if session.mode is Mode.CHOOSE:
-        how = say("Choose a room with its number on the board, or `{p} choose 2`.", p=scene.prefix)
-    else:
-        name = f"{session.open_rooms[0].name} · {scene.main_name}"
-        how = say("You can open your invitation, such as **{name}**, and accept it now.", name=name)
-    head = say("The breakout rooms are prepared. You can read in yours until it opens at the start.")
-    return doc(head, how)
-
-
-def delete_soon(scene: Scene, notice: n.DeleteSoon) -> Doc:
-    """The rooms will be gone, unless somebody opens them."""
-    end = scene.clock(notice.at)
-    if scene.plan.is_prepared:
-        return doc(
-            say("The prepared breakout rooms were not started, and will be deleted at {end}.", end=end),
-            say("`{p} start` opens them before, `{p} prepare` keeps them longer.", p=scene.prefix),
-        )
-    return doc(
-        say("The closed breakout rooms will be deleted at {end}.", end=end),
-        say("`{p} start` opens them again before.", p=scene.prefix),
-    )
-
-
 def welcome_person(scene: Scene, notice: n.WelcomePerson) -> Doc:
     """What somebody has missed: the task, until when, how to ask for help."""
     session, room = scene.plan, scene.plan.room(notice.room)
@@ -274,16 +261,6 @@ def _what_will_be_gone(scene: Scene) -> tuple[Para, ...]:
     if scene.settings.on_end is OnEnd.KEEP:
         return ()
     return (say("You cannot open this chat after the end: save what you need."),)
-
-
-def room_closed(scene: Scene) -> Doc:
-    """It is over, and where to go."""
-    if scene.plan.kept:
-        head = say("This room is closed for now. You can still read it, until it opens again or is deleted.")
-        return doc(head, say("Go back to {main}; thank you for taking part.", main=scene.main_link())).aloud(room=True)
-    return doc(say("This room is closed. Go back to {main}; thank you for taking part.", main=scene.main_link())).aloud(
-        room=True
-    )
 
 
 def time_changed(scene: Scene, notice: n.TimeChanged) -> Doc:

@@ -15,7 +15,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.store.database import Database
 from bot.store.migrate import migrate
-from plugins.breakout.domain.model import Confirm, Errand, Help, Mode, Pending, Phase, Presence, Room, Seat, Session
+from plugins.breakout.domain.model import (
+    Confirm,
+    Door,
+    Errand,
+    Help,
+    Mode,
+    Pending,
+    Phase,
+    Presence,
+    Room,
+    Seat,
+    Session,
+)
 from plugins.breakout.store import Desk, OutdatedError, Sessions
 from plugins.breakout.store import sessions as table
 from tests.unit.breakout.example import MAIN, MOD, NOW, running_session
@@ -34,6 +46,7 @@ FULL = Session(
             attempt=3,
             room_id="!r1:x",
             locked=True,
+            welcomed_again=True,
             help=Help("@a:x", NOW, "please", 2, MOD, reminded=True, attended_by=MOD, attended_since=LATER),
             visited_at=LATER,
         ),
@@ -41,7 +54,9 @@ FULL = Session(
     ),
     set_up_by=MOD,
     seats={
-        "@b:x": Seat("@b:x", 1, True, Presence.UNREACHABLE, "no such user", 2, NOW, 2, LATER, late=True),
+        "@b:x": Seat(
+            "@b:x", 1, True, Presence.UNREACHABLE, "no such user", 2, NOW, 2, LATER, late=True, needs_invite=True
+        ),
         "@a:x": Seat("@a:x", 1, presence=Presence.IN_MAIN),
     },
     everyone=True,
@@ -49,6 +64,7 @@ FULL = Session(
     group_size=4,
     capacity=6,
     kept=True,
+    door=Door.OPEN,
     prepared_at=NOW,
     prepared_told=True,
     round=2,

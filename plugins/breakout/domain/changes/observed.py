@@ -10,12 +10,13 @@ from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.people import left_main
 from plugins.breakout.domain.changes.rooms import stay_put
 from plugins.breakout.domain.changes.seats import INSIDE, given, rooms_with_space
-from plugins.breakout.domain.model import Help, Mode, Person, Phase, Presence, Room, Seat, Session, Settings
+from plugins.breakout.domain.model import Door, Help, Mode, Person, Phase, Presence, Room, Seat, Session, Settings
 from plugins.breakout.domain.notices import (
     Notice,
     OutsiderInvited,
     PleaseMove,
     RoomMadeAnew,
+    RoomReady,
     Unattended,
     WalkedIntoFull,
     WelcomePerson,
@@ -30,9 +31,31 @@ def room_made(session: Session, number: int, room_id: str) -> Change[None]:
     room = session.room(number)
     if room.room_id == room_id:
         return Change(session, None)
-    session = session.with_room(replace(room, room_id=room_id, locked=not session.is_open))
+    session = session.with_room(replace(room, room_id=room_id, locked=session.is_locked))
     since = session.prepared_at if session.is_prepared else session.started_at
-    return welcome(session, number, since) if since else Change(session, None)
+    made = welcome(session, number, since) if since else Change(session, None)
+    return replace(made, notices=(*made.notices, *_ready(made.session, number)))
+
+
+def _ready(session: Session, number: int) -> tuple[Notice, ...]:
+    """For those whom the list of rooms could give no link."""
+    if session.door is not Door.OPEN or not is_running(session) or session.clock_at is None:
+        return ()
+    people = session.people_of(number)
+    users = tuple(seat.user for seat in people if seat.presence is Presence.ASSIGNED and not seat.needs_invite)
+    return (RoomReady(session.id, session.round, number, session.room(number).attempt, users),) if users else ()
+
+
+def told(session: Session, *, now: datetime, settings: Settings) -> Change[None]:
+    """Where the door is open, people are told of their room by a message: that is as good as an invite."""
+    notices: tuple[Notice, ...] = ()
+    if session.door is not Door.OPEN or not is_running(session):
+        return Change(session, None)
+    for seat in session.seats.values():
+        if not seat.needs_invite and session.room(seat.room).room_id and seat.user not in session.passed:
+            change = invited(session, seat.user, seat.room, now=now, settings=settings)
+            session, notices = change.session, (*notices, *change.notices)
+    return Change(session, None, notices)
 
 
 def unlocked(session: Session, number: int, *, now: datetime) -> Change[None]:
@@ -48,18 +71,24 @@ def welcome(session: Session, number: int, now: datetime, *, at_last: bool = Fal
     """The welcome of a room that exists: once a round while the session runs, and once ahead of the start.
 
     People read what was said since their invite: so it comes when the invites are out, or when no more is waited
-    for (`at_last`).
+    for (`at_last`). Who walks in reads what is said from then on: so it comes with the first of them.
     """
     room = session.room(number)
     shut = room.removed or room.closed or (room.locked and session.is_open)
     ready = session.invites and room.room_id is not None and not shut
-    waits = any(seat.presence is Presence.ASSIGNED for seat in session.people_of(number))
-    if not ready or room.welcomed_at is not None or (waits and not at_last):
+    if not ready or room.welcomed_at is not None or _waits(session, number, at_last=at_last):
         return Change(session, None)
     session = session.with_room(replace(room, welcomed_at=now))
     if session.is_prepared and session.prepared_at:
         return Change(session, None, (WelcomePrepared(session.id, number, room.attempt, session.prepared_at),))
     return Change(session, None, (WelcomeRoom(session.id, session.round, number, room.attempt),))
+
+
+def _waits(session: Session, number: int, *, at_last: bool) -> bool:
+    presences = {seat.presence for seat in session.people_of(number)}
+    if session.door is Door.OPEN:
+        return not presences & INSIDE
+    return Presence.ASSIGNED in presences and not at_last
 
 
 def room_lost(session: Session, number: int, room_id: str) -> Change[None]:
@@ -72,10 +101,12 @@ def room_lost(session: Session, number: int, room_id: str) -> Change[None]:
         return Change(session, None)
     if room.removed or room.closed or session.phase is Phase.DELETED:
         return room_closed(session, number)
-    anew = replace(room, room_id=None, attempt=room.attempt + 1, welcomed_at=None, locked=False)
+    anew = replace(room, room_id=None, attempt=room.attempt + 1, welcomed_at=None, welcomed_again=False, locked=False)
     session = stay_put(session.with_room(anew), number)
     again = (
-        replace(seat, presence=Presence.ASSIGNED, invited_at=None, invite_count=seat.invite_count + 1)
+        replace(
+            seat, presence=Presence.ASSIGNED, invited_at=None, invite_count=seat.invite_count + 1, needs_invite=True
+        )
         for seat in session.people_of(number)
         if seat.presence in INSIDE | {Presence.INVITED}
     )
@@ -193,8 +224,8 @@ def membership(
     """A membership event of a breakout room: `before` and `after` as in `m.room.member`.
 
     `moderator`: the person is one, so that outside of his own seat he is a visitor, who may answer a request.
-    In choose mode a participant who walks in takes that seat, where fewer than `capacity` people have one
-    (`people.capacity`; None: no limit); else he is shown the rooms that have one left.
+    Where people walk in, a participant who does so takes that seat; in choose mode where fewer than `capacity` people
+    have one (`people.capacity`; None: no limit), else he is shown the rooms that have one left.
     """
     room = session.room(number)
     if after == "join" and before == "join":
@@ -218,16 +249,27 @@ def _came(session: Session, room: Room, user: str, now: datetime, capacity: int 
     if seat and seat.room == room.number:
         joined = replace(seat, presence=Presence.JOINED, problem="")
         session = replace(session.with_seats(joined), passed=session.passed - {user})
-        return Change(session, None, _own_welcome(session, seat) if _is_late(seat, room.welcomed_at) else ())
-    if session.mode is not Mode.CHOOSE or not session.invites or room.removed:
+        return _greeted(session, seat, now, is_late=_is_late(seat, room.welcomed_at))
+    chooses = session.mode is Mode.CHOOSE
+    if not session.walks_in or not session.invites or room.removed or (user in session.left_out and not chooses):
         return Change(session, None)
-    if capacity is not None and room.number not in (free := rooms_with_space(session, capacity)):
+    if chooses and capacity is not None and room.number not in (free := rooms_with_space(session, capacity)):
         full = WalkedIntoFull(session.id, session.round, user, now, room.number, free)
         return Change(session, None, (full,))
-    seat = given(session, user, room.number, by_hand=False)
+    seat = given(session, user, room.number, by_hand=False, knows=True)
     seat = replace(seat, presence=Presence.JOINED, invite_count=max(1, seat.invite_count))
     session = replace(session.with_seats(seat), passed=session.passed - {user}, waiting=session.waiting - {user})
-    return Change(session, None, _own_welcome(session, seat))
+    return _greeted(session, seat, now, is_late=True)
+
+
+def _greeted(session: Session, seat: Seat, now: datetime, *, is_late: bool) -> Change[None]:
+    """The welcome of somebody who came in: with the first by a link it is the room's, and soon it is repeated."""
+    if session.door is Door.OPEN:
+        room = session.room(seat.room)
+        if room.welcomed_at is None:
+            return welcome(session, seat.room, now)
+        is_late = room.welcomed_again
+    return Change(session, None, _own_welcome(session, seat) if is_late else ())
 
 
 def _is_late(seat: Seat, welcomed: datetime | None) -> bool:

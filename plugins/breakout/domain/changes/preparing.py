@@ -13,7 +13,7 @@ from plugins.breakout.domain.changes.observed import welcome
 from plugins.breakout.domain.changes.people import STAYED, reset
 from plugins.breakout.domain.changes.seats import nobody_to_seat
 from plugins.breakout.domain.changes.timing import invites_out
-from plugins.breakout.domain.model import Confirm, Pending, Person, Presence, Session, Settings
+from plugins.breakout.domain.model import Confirm, Door, Pending, Person, Presence, Session, Settings
 from plugins.breakout.domain.notices import MainPrepared, Notice
 from plugins.breakout.domain.phases import require
 
@@ -40,7 +40,8 @@ def prepare(
     """Make the rooms and invite everybody now. Above `confirm_above` invites it asks first, as `start` does.
 
     It works in an empty hall: who joins later is seated then. Only groups of N need people, since from now on the
-    number of rooms stays. Raises `NobodyToSeat`, `TooManyRooms`.
+    number of rooms stays. Where the door is open nobody is invited, and nobody told, before the start.
+    Raises `NobodyToSeat`, `TooManyRooms`.
     """
     session = require(session, "prepare")
     keeps = KNOWN if session.is_prepared else STAYED if session.kept else frozenset()
@@ -48,7 +49,8 @@ def prepare(
     if session.group_size is not None and not ready.seats:
         raise nobody_to_seat(session, people)
     seats = {user: reset(seat, passed=user in session.passed, keeps=keeps) for user, seat in ready.seats.items()}
-    count = sum(seat.presence is Presence.ASSIGNED for seat in seats.values())
+    invites = session.door is Door.INVITE
+    count = sum(seat.presence is Presence.ASSIGNED for seat in seats.values()) if invites else 0
     if count > settings.confirm_above and not confirmed:
         pending = Pending(Confirm.PREPARE, by, now + settings.confirm_within, key)
         return Change(replace(session, pending=pending), ConfirmAsked(pending, count, len(ready.open_rooms)))
@@ -60,7 +62,7 @@ def prepare(
         group_size=None,
         prepared_at=now,
         prepared_told=False,
-        kept=False,
+        kept=session.kept and not invites,
         delete_announced=False,
         pending=None,
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.timing import seconds, with_end
-from plugins.breakout.domain.model import Mode, Person, Phase, Presence, Room, Seat, Session, Settings
+from plugins.breakout.domain.model import Door, Mode, Person, Phase, Presence, Room, Seat, Session, Settings
 from plugins.breakout.domain.notices import NotesLost
 
 INSIDE = ("join", "invite")
@@ -47,6 +47,7 @@ class Noted:
     everyone: bool = False
     capacity: int | None = None
     kept: bool = False
+    door: Door = Door.INVITE
     prepared_at: datetime | None = None
     started_at: datetime | None = None
     clock_at: datetime | None = None
@@ -71,8 +72,9 @@ def rebuilt(
 
     It counts as one round more, so that no key of what is said once was used before the loss.
     """
-    is_open = any(not room.locked for room in found)
-    is_prepared = not is_open and noted.prepared_at is not None
+    unlocked = any(not room.locked for room in found)
+    is_prepared = noted.prepared_at is not None and (not unlocked or noted.door is Door.OPEN)
+    is_open = unlocked and not is_prepared
     are_in = is_open or is_prepared or noted.kept
     mode = noted.mode or (Mode.CHOOSE if any(room.walk_in for room in found) else Mode.MANUAL)
     session = Session(
@@ -85,6 +87,7 @@ def rebuilt(
         seats=_seats(found, people, noted, mode, bot=bot, running=are_in),
         everyone=noted.everyone,
         capacity=noted.capacity,
+        door=noted.door,
         round=noted.round + 1 if noted.round is not None else round(now.timestamp()),
         outsiders=_outsiders(found, people, bot) if is_open or is_prepared else frozenset(),
     )
@@ -166,6 +169,7 @@ def _rooms(found: Sequence[FoundRoom], noted: Noted, welcomed_at: datetime | Non
             room_id=room.room_id,
             locked=room.locked,
             welcomed_at=welcomed_at,
+            welcomed_again=welcomed_at is not None,
         )
     return tuple(rooms[number] for number in sorted(rooms))
 

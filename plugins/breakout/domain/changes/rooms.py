@@ -28,7 +28,10 @@ MAX_TASK = 4000
 """In characters: far below the 64 KB of an event, above any task that is read on a phone."""
 
 RESERVED = frozenset(
-    ["all", "rest", "everyone", "off", "now", "cancel", "confirm", "auto", "manual", "choose", "me", "here"]
+    [
+        *("all", "rest", "everyone", "off", "now", "cancel", "confirm", "auto", "manual", "choose", "me", "here"),
+        *("open", "invite"),
+    ]
 )
 """Words that stand where a room name could stand in a command."""
 

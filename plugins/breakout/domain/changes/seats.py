@@ -21,7 +21,7 @@ from plugins.breakout.domain.changes.people import (
     without_seat,
 )
 from plugins.breakout.domain.changes.setup import one_room_each
-from plugins.breakout.domain.model import Mode, Person, Phase, Presence, Room, Seat, Session, Settings
+from plugins.breakout.domain.model import Door, Mode, Person, Phase, Presence, Room, Seat, Session, Settings
 from plugins.breakout.domain.notices import LateAsked
 from plugins.breakout.domain.phases import is_running, require
 from plugins.breakout.domain.refusals import (
@@ -138,16 +138,26 @@ def _assigned(session: Session, wanted: Sequence[tuple[str, int]]) -> Change[Ass
     return Change(session, Assigned(tuple(seated), tuple(moved), tuple(again), tuple(unchanged), passed))
 
 
-def given(session: Session, user: str, number: int, *, by_hand: bool) -> Seat:
+def given(session: Session, user: str, number: int, *, by_hand: bool, knows: bool = False) -> Seat:
     """The person's seat in that room, with what becomes of the former one: the way from room to room.
 
     Ahead of the start there is no way: nobody talks yet, so the old room is left as soon as the new invite is out.
+    `knows`: the person took it, and needs no invite where people walk in.
     The moment until which the old room may be kept is set when the new invite is out (`observed.invited`).
     """
     old = session.seats.get(user)
     running, invites = is_running(session), session.invites
+    needs_invite = running and not knows
     if old is None:
-        return Seat(user, number, by_hand, _waiting(session, user), invite_count=1 if invites else 0, late=running)
+        return Seat(
+            user,
+            number,
+            by_hand,
+            _waiting(session, user),
+            invite_count=1 if invites else 0,
+            late=running,
+            needs_invite=needs_invite,
+        )
     if old.room == number:
         if not invites or (old.presence not in AWAY and user not in session.passed):
             return replace(old, by_hand=by_hand or old.by_hand)
@@ -163,6 +173,7 @@ def given(session: Session, user: str, number: int, *, by_hand: bool) -> Seat:
         invite_count=old.invite_count + 1 if invites else old.invite_count,
         moved_from=inside if running else None,
         late=old.late,
+        needs_invite=needs_invite,
     )
 
 
@@ -173,7 +184,8 @@ def _waiting(session: Session, user: str) -> Presence:
 
 def invited_again(seat: Seat, presence: Presence = Presence.ASSIGNED) -> Seat:
     """The seat with another invite to come."""
-    return replace(seat, presence=presence, problem="", invite_count=seat.invite_count + 1, invited_at=None)
+    count = seat.invite_count + 1
+    return replace(seat, presence=presence, problem="", invite_count=count, invited_at=None, needs_invite=True)
 
 
 def swap(session: Session | None, first: str, second: str) -> Change[Assigned]:
@@ -273,7 +285,7 @@ def choose(session: Session | None, user: str, number: int, *, people: Sequence[
         free = rooms_with_space(session, capacity(session, people))
         raise RoomFull(room.name, capacity(session, people), tuple(session.room(one).name for one in free))
     session = replace(session, passed=session.passed - {user})
-    seat = given(session, user, number, by_hand=False)
+    seat = given(session, user, number, by_hand=False, knows=True)
     session = replace(session.with_seats(seat), waiting=session.waiting - {user}, left_out=session.left_out - {user})
     left = session.room(old.room) if old and old.room != number else None
     return Change(session, Chosen(room, left, session.invites and seat.presence is Presence.ASSIGNED))
@@ -339,7 +351,8 @@ def rejoin(
     if seat.presence in INSIDE:
         session = session.with_seats(replace(seat, presence=Presence.JOINED))
         return Change(session, Rejoined(Rejoin.ALREADY_IN, room))
-    if seat.presence in AWAY:
+    only_told = session.door is Door.OPEN and not seat.needs_invite
+    if seat.presence in AWAY or only_told:
         return Change(session.with_seats(invited_again(seat)), Rejoined(Rejoin.INVITED_AGAIN, room))
     return Change(session, Rejoined(Rejoin.STILL_INVITED, room))
 
@@ -350,6 +363,7 @@ def _seat_asked_for(session: Session, user: str, now: datetime, settings: Settin
     if user not in session.left_out:
         changed, _ = seat_late(session, user, now=now, settings=settings)
         if user in changed.seats:
+            changed = changed.with_seats(replace(changed.seats[user], needs_invite=True))
             return Change(changed, Rejoined(Rejoin.SEATED, _room_of(changed, user)))
     if user in session.waiting:
         return Change(session, Rejoined(Rejoin.ASKED_MODERATORS, None))

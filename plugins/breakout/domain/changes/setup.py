@@ -18,7 +18,7 @@ from plugins.breakout.domain.changes.people import (
     without_seat,
 )
 from plugins.breakout.domain.changes.rooms import check_names, match_room, numbered
-from plugins.breakout.domain.model import Mode, Person, Phase, Room, Seat, Session, Settings
+from plugins.breakout.domain.model import Door, Mode, Person, Phase, Room, Seat, Session, Settings
 from plugins.breakout.domain.refusals import (
     AlreadyRunning,
     BadCapacity,
@@ -54,6 +54,7 @@ class Layout:
     here: bool = False
     everyone: bool = False
     capacity: int | None = None
+    door: Door | None = None
     lines: tuple[SeatLine, ...] = ()
 
 
@@ -99,6 +100,7 @@ def set_up(
         mode=mode,
         rooms=(),
         set_up_by=by,
+        door=layout.door or settings.door,
         revision=same.revision if same else 0,
         everyone=layout.everyone,
         here_only=layout.here,

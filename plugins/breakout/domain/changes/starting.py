@@ -10,6 +10,7 @@ from random import Random
 from plugins.breakout.domain.change import Change, ConfirmAsked
 from plugins.breakout.domain.changes.ending import SessionDeleted, deleted
 from plugins.breakout.domain.changes.gathering import Gathered, gathered
+from plugins.breakout.domain.changes.observed import told as told_of_rooms
 from plugins.breakout.domain.changes.observed import welcome
 from plugins.breakout.domain.changes.people import STAYED, participants, reset
 from plugins.breakout.domain.changes.preparing import Prepared, prepare
@@ -87,6 +88,7 @@ def _begun(
         started_at=now,
         started_by=by,
     )
+    session = told_of_rooms(session, now=now, settings=settings).session
     notices: tuple[Notice, ...] = ()
     if invites_out(session):
         session, notices = begin_clock(session, now=now, settings=settings)
@@ -104,7 +106,7 @@ def _fresh_round(session: Session) -> Session:
         session,
         prepared_at=None,
         prepared_told=False,
-        rooms=tuple(replace(room, welcomed_at=None) for room in session.rooms),
+        rooms=tuple(replace(room, welcomed_at=None, welcomed_again=False) for room in session.rooms),
         limit=None,
         started_at=None,
         clock_at=None,

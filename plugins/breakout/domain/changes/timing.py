@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.observed import welcome
-from plugins.breakout.domain.model import Phase, Presence, Session, Settings
+from plugins.breakout.domain.model import Door, Phase, Presence, Session, Settings
 from plugins.breakout.domain.notices import (
     ClockBegan,
     MainStarted,
@@ -51,6 +51,8 @@ def begin_clock(session: Session, *, now: datetime, settings: Settings) -> tuple
 def invites_out(session: Session) -> bool:
     """Whether nobody waits for a room or an invite any more."""
     made = all(room.room_id is not None for room in session.open_rooms)
+    if session.door is Door.OPEN:
+        return made
     return made and all(seat.presence is not Presence.ASSIGNED for seat in session.seats.values())
 
 
