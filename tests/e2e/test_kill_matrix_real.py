@@ -19,7 +19,7 @@ POINTS = (
     Hurt("sync", How.GAP, 9),
     Hurt("sync", How.REPEAT, 20),
     Hurt("sync", How.LATE, 30),
-    # A sync that tells old state makes two of three such sessions hang: to be found out, and put back.
+    Hurt("sync", How.OLD_STATE, 40),
     Hurt("create_room", How.TRUNCATED, 1),
 )
 

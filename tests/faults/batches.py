@@ -70,7 +70,8 @@ class Batches:
         for room, delta in _joined(batch).items():
             if any(event["type"] == "m.room.create" for event in _events(delta)):
                 continue  # of a room that is new to the account all state is told, and all of it holds
-            old = [events[-2] for events in self._told.get(room, {}).values() if len(events) > 1]
+            told = self._told.get(room, {}).values()
+            old = [event for events in told if (event := _replaced(events)) is not None]
             section = delta.setdefault("state", {})
             section["events"] = [*section.get("events", []), *old]
         return batch
@@ -104,6 +105,11 @@ def _joined(batch: Json) -> dict[str, Json]:
 def _events(delta: Json) -> list[Json]:
     """What is told of a room, in order."""
     return [event for section in ("state", "timeline") for event in delta.get(section, {}).get("events", [])]
+
+
+def _replaced(events: list[Json]) -> Json | None:
+    """What stood before the last of these; what was told twice is as new as ever, a room's creation above all."""
+    return next((event for event in reversed(events) if event["event_id"] != events[-1]["event_id"]), None)
 
 
 def _state(delta: Json, left_out: list[Json]) -> list[Json]:

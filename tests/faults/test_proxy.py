@@ -269,6 +269,15 @@ async def test_state_that_was_replaced_may_be_told_once_more() -> None:
         assert found["b"]["state"]["events"] == []
 
 
+async def test_what_was_told_twice_is_not_old() -> None:
+    async with standing(nth_sync(How.OLD_STATE, 3)) as (proxy, upstream, client):
+        join, leave = member("@x", "join"), member("@x", "leave")
+        upstream.batches = [batch("t1", a=[join, leave]), batch("t2", a=[leave]), batch("t3", a=[event("1")])]
+        for _ in range(2):
+            await synced(proxy, client)
+        assert (await synced(proxy, client))["rooms"]["join"]["a"]["state"]["events"] == [join]
+
+
 async def test_a_room_may_come_late_but_its_own_order_holds() -> None:
     async with standing(nth_sync(How.LATE)) as (proxy, upstream, client):
         upstream.batches = [batch("t1", a=[event("1")], b=[event("2")]), batch("t2", a=[event("3")])]
