@@ -16,6 +16,7 @@ from plugins.breakout.scene import Scene
 from plugins.breakout.views.words import (
     MOST_NAMES,
     counted_people,
+    from_now,
     length,
     listed,
     people,
@@ -170,7 +171,7 @@ def _foot(scene: Scene) -> tuple[Para, ...]:
 def _request_line(scene: Scene, room: Room) -> Para:
     request = room.help
     assert request is not None  # noqa: S101 - asked only for rooms with a request
-    age = length(scene.now - request.since)
+    age = from_now(scene.now - request.since)
     if request.claimed_by:
         return say(
             "🙋 {room} asked for help {age} ago; {who} is coming.",
@@ -302,7 +303,7 @@ def _time(scene: Scene) -> Para:
         return say("The breakout rooms are closed.")
     if session.ends_at is None:
         return say("The rooms stay open until a moderator ends them.")
-    left = length(session.ends_at - scene.now)
+    left = from_now(session.ends_at - scene.now)
     return say("{left} left: the rooms close at {end}.", left=left, end=scene.clock(session.ends_at))
 
 

@@ -20,6 +20,7 @@ from plugins.breakout.views.words import (
     A_WHILE,
     counted_people,
     counted_rooms,
+    from_now,
     how_long,
     length,
     listed,
@@ -223,7 +224,7 @@ def _delete_question(scene: Scene, rooms: str) -> Para:
 def timer_set(scene: Scene, told: TimerSet) -> Doc:
     """When the rooms close now."""
     if told.ends_at is not None:
-        left = length(told.ends_at - scene.now)
+        left = from_now(told.ends_at - scene.now)
         said = say("The rooms close at {end}, in {left}.", end=scene.clock(told.ends_at), left=left)
     elif told.limit is not None:
         said = say("The rooms close {time} after the invites are out.", time=length(told.limit))
@@ -242,7 +243,7 @@ def ending(scene: Scene, told: Ending, seconds: float) -> Doc:
         if seconds < A_WHILE:
             return doc(head)
         return doc(head, say("That takes about {time} on this server.", time=length(timedelta(seconds=seconds))))
-    left = length(told.ends_at - scene.now)
+    left = from_now(told.ends_at - scene.now)
     return doc(
         say("The rooms close at {end}, in {left}; every room is told.", end=scene.clock(told.ends_at), left=left),
         say("`{p} end now` ends at once, `{p} end cancel` takes it back.", p=scene.prefix),

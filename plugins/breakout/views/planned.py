@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from bot.message.doc import Doc, Para, Text, doc
+from bot.message.doc import Doc, Inline, Para, Text, doc
 from plugins.breakout.domain.changes.rooms import RemovedRoom, RenamedRoom, TaskChanged
 from plugins.breakout.domain.changes.setup import SetUp
 from plugins.breakout.domain.model import Mode, Room
@@ -44,7 +44,7 @@ def set_up(scene: Scene, told: SetUp, seconds: float, seconds_open: float) -> Do
     return doc(
         head,
         _replaced(scene, told),
-        _who(told),
+        _who(scene, told),
         how_long(seconds),
         _faster(scene, seconds, seconds_open),
         _after_setup(scene),
@@ -67,7 +67,7 @@ def _faster(scene: Scene, seconds: float, seconds_open: float) -> tuple[Para, ..
     )
 
 
-def _who(told: SetUp) -> Para:
+def _who(scene: Scene, told: SetUp) -> Para:
     """How many people there are, take part, seem to be here, and have a seat."""
     members, count = told.members, told.participants
     if not count:
@@ -89,7 +89,13 @@ def _who(told: SetUp) -> Para:
             count,
             people=counted_people(members),
         )
-    return Para((*first.parts, Text(" "), *_seem_here(told.here, count).parts, Text(" "), *_seats(told).parts))
+    # Without presence on the homeserver nobody seems to be here who has not spoken: that is not worth a word.
+    here = _seem_here(told.here, count) if told.here or scene.plan.here_only else Para(())
+    return Para((*first.parts, *_after(here), *_after(_seats(told))))
+
+
+def _after(sentence: Para) -> tuple[Inline, ...]:
+    return (Text(" "), *sentence.parts) if sentence.parts else ()
 
 
 def _seem_here(here: int, count: int) -> Para:

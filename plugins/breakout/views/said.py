@@ -17,7 +17,7 @@ from plugins.breakout.views.doors import (
     room_ready,
     welcome_prepared,
 )
-from plugins.breakout.views.words import length, listed, mentioned, numbered, people, say, say_n
+from plugins.breakout.views.words import from_now, length, listed, mentioned, numbered, people, say, say_n
 
 MOST_LINKS = 20
 """Rooms linked one by one in the start message."""
@@ -268,13 +268,13 @@ def time_changed(scene: Scene, notice: n.TimeChanged) -> Doc:
     again = [say("The rooms stay open after all.")] if notice.reopened else []
     if notice.ends_at is None:
         return doc(again, say("There is no set end any more."))
-    left = length(notice.ends_at - scene.now)
+    left = from_now(notice.ends_at - scene.now)
     return doc(again, say("This room now closes at {end}, in {left}.", end=scene.clock(notice.ends_at), left=left))
 
 
 def closing(scene: Scene, notice: n.ClosingNotice) -> Doc:
     """It closes soon."""
-    left = length(notice.ends_at - scene.now)
+    left = from_now(notice.ends_at - scene.now)
     head = say("This room closes in {left}, at {end}.", left=left, end=scene.clock(notice.ends_at))
     gone = () if scene.plan.forewarned else _what_will_be_gone(scene)
     return doc(head, gone).aloud(room=True)

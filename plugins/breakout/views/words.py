@@ -16,6 +16,9 @@ say, say_n, text, text_n = catalogue.say, catalogue.say_n, catalogue.text, catal
 A_WHILE = 2.0
 """Seconds from which on it is worth saying how long something takes."""
 
+LONG, SHORT = 300.0, 30.0
+"""Seconds left: from the one on nobody counts seconds, from the other on only in fives."""
+
 MOST_NAMES = 40
 """Longer lists fall back to counts."""
 
@@ -83,6 +86,13 @@ def length(span: timedelta) -> str:
     ]
     parts = [words for amount, words in units if amount]
     return " ".join(parts[:2]) or text("a moment")
+
+
+def from_now(span: timedelta) -> str:
+    """How long until a moment whose clock time is said too, rounded as people say it."""
+    seconds = max(0.0, span.total_seconds())
+    step = 60 if seconds >= LONG else 5 if seconds >= SHORT else 1
+    return length(timedelta(seconds=round(seconds / step) * step))
 
 
 def taken_out(room: str) -> Para:
