@@ -57,7 +57,7 @@ class Measured:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def load(sessions: int, people: int, minutes: float, faults: float, seed: int, kills: int) -> Tally:
+async def load(sessions: int, people: int, minutes: float, faults: float, seed: int, kills: int, think: float) -> Tally:
     """Play it and print what came of it."""
     befell: Counter[str] = Counter()
 
@@ -87,6 +87,7 @@ async def load(sessions: int, people: int, minutes: float, faults: float, seed: 
                 world,
                 tally,
                 seed,
+                think,
             )
             for number in range(sessions)
         ]
@@ -140,8 +141,12 @@ async def _kill(bot: BotProcess, seconds: float, chance: random.Random, times: i
 
 
 async def _tell(tally: Tally, measured: Measured) -> None:
+    told = 0
     while True:
         await asyncio.sleep(30)
+        for wrong in tally.wrong[told:]:
+            CONSOLE.print("✗", wrong)
+        told = len(tally.wrong)
         CONSOLE.print(
             f"{tally.sessions} sessions, {tally.rounds} rounds, {tally.acts} acts, {len(tally.answers)} answers, "
             f"{len(tally.wrong)} wrong, {measured.memory[-1][1]:.0f} MB",
@@ -168,9 +173,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--faults", type=float, default=0.05, help="the part of all requests that fail in some way")
     parser.add_argument("--kills", type=int, default=0, help="how often the bot is killed (SIGKILL), at random moments")
+    parser.add_argument("--think", type=float, default=10, help="seconds between two acts of a class, on average")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    tally = asyncio.run(load(chosen.sessions, chosen.people, chosen.minutes, chosen.faults, chosen.seed, chosen.kills))
+    tally = asyncio.run(load(**vars(chosen)))
     CONSOLE.print(f"{tally.sessions} sessions, {tally.rounds} rounds, {tally.acts} acts, {tally.broadcasts} broadcasts")
     for name, seconds in (("answers", tally.answers), ("settled", tally.settling), ("closed late", tally.late)):
         CONSOLE.print(_spread(name, seconds))

@@ -57,12 +57,23 @@ class Tally:
 
 
 class Classroom:
-    """The class `number`; the same `seed` makes the same choices, though not at the same moments."""
+    """The class `number`; the same `seed` makes the same choices, though not at the same moments.
+
+    Between two acts pass `think` seconds on average.
+    """
 
     def __init__(
-        self, number: int, moderators: list[RawUser], people: list[RawUser], world: World, tally: Tally, seed: int
+        self,
+        number: int,
+        moderators: list[RawUser],
+        people: list[RawUser],
+        world: World,
+        tally: Tally,
+        seed: int,
+        think: float,
     ) -> None:
         self.name = f"Class {number}"
+        self._thinks = think
         self.main = ""
         self._moderators, self._people = moderators, people
         self._world, self._tally = world, tally
@@ -401,7 +412,7 @@ class Classroom:
 
     async def _think(self) -> None:
         heard = self._world.heard
-        until = time.monotonic() + self._chance.uniform(0.5, 5)
+        until = time.monotonic() + self._chance.uniform(0.2, 1.8) * self._thinks
         while (left := until - time.monotonic()) > 0:
             with suppress(TimeoutError):
                 await self._world.until(left, heard)
