@@ -28,6 +28,12 @@ FEW_TO_ASK = 10
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 60.0
 
+PATIENCE = timedelta(minutes=2)
+"""So long a question about a room is asked again; then the batch is, which tells whether anything is answered."""
+
+FEW_TRIES = 2
+"""Of a question about a room that was asked in vain for so long, while syncs are answered."""
+
 
 T = TypeVar("T")
 
@@ -55,11 +61,11 @@ async def follow(
 
     Without `since`, the account's past is not news: of the first batch only the state is handed on.
     """
-    first, failures = True, 0
+    first, failures, whole = True, 0, _Whole(reader, clock, chance)
     while True:
         try:
             batch = await reader.sync(since, 0.0 if first else LONG_POLL)
-            batch = _state_only(batch) if since is None else await _Whole(reader, clock, chance).batch(batch, since)
+            batch = _state_only(batch) if since is None else await whole.batch(batch, since)
             await accept(batch, first=first)
         except LoginLost:
             raise
@@ -91,11 +97,20 @@ def _state_of(delta: RoomDelta) -> RoomDelta:
     return RoomDelta(delta.state, tuple(event for event in delta.timeline if "state_key" in event))
 
 
+class _NoAnswerError(Exception):
+    """The homeserver answers syncs, and not a question about one room."""
+
+
 class _Whole:
-    """Adds what a batch leaves out and drops what is not so; a question that fails is asked again, and holds it."""
+    """Adds what a batch leaves out and drops what is not so; a question that fails is asked again, and holds it.
+
+    Not for ever, where only one room's questions fail: all the others would hear nothing any more.
+    """
 
     def __init__(self, reader: Reader, clock: Clock, chance: Callable[[], float]) -> None:
         self._reader, self._clock, self._chance = reader, clock, chance
+        self._mute: set[RoomId] = set()
+        """Rooms about which the last question was asked in vain."""
 
     async def batch(self, batch: SyncBatch, since: str) -> SyncBatch:
         """The batch with all that happened since `since`, and no state that does not hold any more."""
@@ -115,7 +130,7 @@ class _Whole:
         """The timeline with what was left out before it."""
         try:
             earlier = await self._again(room, lambda: self._reader.messages_before(room, gap, since))
-        except Permanent as refused:
+        except (Permanent, _NoAnswerError) as refused:
             log.warning("what was missed cannot be read", room=room, why=str(refused))
             return delta.timeline
         return tuple(_each_once((*earlier, *delta.timeline)).values())
@@ -134,7 +149,7 @@ class _Whole:
                 now = {(event.get("type"), event.get("state_key")): event.get("content") for event in whole}
                 return tuple(e for e in state if now.get((e.get("type"), e.get("state_key"))) == e.get("content"))
             return tuple([event for event in state if await self._holds(room, event)])
-        except Permanent as refused:
+        except (Permanent, _NoAnswerError) as refused:
             log.info("what is so now may not be known", room=room, why=str(refused))
             return tuple(state)
 
@@ -145,14 +160,26 @@ class _Whole:
         return await self._again(room, lambda: self._reader.content(room, type_, key)) == event.get("content")
 
     async def _again(self, room: RoomId, ask: Callable[[], Awaitable[T]]) -> T:
-        """An answer, whenever. With many rooms one fails each time: the whole batch asked for again would never end."""
+        """An answer, whenever. With many rooms one fails each time: the whole batch asked for again would never end.
+
+        After `PATIENCE` it raises `Temporary`, and `_NoAnswerError` where the batch came again and this still fails.
+        """
+        began, is_mute = self._clock.now(), room in self._mute
         for failures in count():
             try:
-                return await ask()
+                answer = await ask()
             except Temporary as error:
+                if is_mute and failures + 1 >= FEW_TRIES:
+                    raise _NoAnswerError(error.reason) from error
+                if self._clock.now() - began >= PATIENCE:
+                    self._mute.add(room)
+                    raise
                 pause = _pause(failures, error, self._chance())
                 log.warning("what was missed cannot be read yet", room=room, why=str(error))
                 await self._clock.sleep_until(self._clock.now() + pause)
+            else:
+                self._mute.discard(room)
+                return answer
         raise AssertionError
 
 

@@ -207,6 +207,27 @@ async def test_a_gap_that_is_refused_is_left_open() -> None:
     assert ids(inbox.took[0][0].joined[MAIN].timeline) == ["$5"]
 
 
+async def test_a_room_that_cannot_be_read_while_all_else_can_does_not_keep_the_others_waiting_for_ever() -> None:
+    broken = SyncBatch("s1", {MAIN: RoomDelta(timeline=(text(5),), gap="t5")})
+    more = SyncBatch("s2", {MAIN: RoomDelta(timeline=(text(6),), gap="t6")})
+    reader, inbox = FakeReader(broken, broken, more), Inbox()
+    reader.earlier = Temporary("500")
+    waited = await run(reader, inbox)
+    assert [since for since, _ in reader.asked] == ["s0", "s0", "s1", "s2"]
+    assert [ids(batch.joined[MAIN].timeline) for batch, _ in inbox.took] == [["$5"], ["$6"]]
+    assert sum(waited) < 200
+    assert waited[-1] == 0.5  # the next batch has not much patience any more
+
+
+async def test_what_was_asked_for_in_vain_while_nothing_was_answered_is_asked_for_once_more() -> None:
+    batch = SyncBatch("s1", {MAIN: RoomDelta(timeline=(text(5),), gap="t5")})
+    reader, inbox = FakeReader(batch, Temporary("502"), Temporary("502"), batch, batch), Inbox()
+    reader.earlier = (text(4),)
+    reader.fails_first = [Temporary("502")] * 9
+    await run(reader, inbox)
+    assert ids(inbox.took[0][0].joined[MAIN].timeline) == ["$4", "$5"]
+
+
 async def test_of_the_time_before_the_bots_first_start_only_the_state_is_taken() -> None:
     delta = RoomDelta(state=(state(1),), timeline=(text(2), state(3)), gap="t2")
     batch = SyncBatch("s1", {MAIN: delta}, invited={RoomId("!new"): (state(7),)})
