@@ -124,7 +124,7 @@ class Controller:
             if not ripe:
                 await self._record.keep(main, work.rooms)
                 fetches = [self._fetch_at.get(errand.event) for errand in work.errands]
-                later = await self._follower.let_go(main)
+                later = await self._follower.look_again(main)
                 return min((moment for moment in (work.again, later, *fetches, *waits) if moment), default=None)
             stage = min(task.step.stage for task in ripe)
             tasks = [task for task in ripe if task.step.stage is stage]

@@ -27,6 +27,9 @@ LATER = timedelta(seconds=3)
 AGAIN = timedelta(minutes=5)
 """Between two tries to leave the old room."""
 
+COME_AGAIN = timedelta(minutes=1)
+"""Between two tries to come into the new one, where it does not answer; the old one has its session meanwhile."""
+
 
 class Follower:
     """Joins the replacement when it may; where it may not, it waits there for an invite."""
@@ -35,6 +38,8 @@ class Follower:
         self._host, self._config = host, config
         self._refused: set[RoomId] = set()
         """Replacements that did not let us in."""
+        self._come_at: dict[RoomId, datetime] = {}
+        """When to try again to come into what replaces a main room."""
 
     async def follow(self, main: RoomId) -> bool:
         """Whether another room has taken the place of this main room, so that nothing is left to do for it."""
@@ -57,8 +62,10 @@ class Follower:
 
     async def _came_to(self, main: RoomId, new: RoomId) -> bool:
         """Go into the new room; the moderators hear once that we need an invite."""
-        if new in self._refused:
+        now = self._host.clock.now()
+        if new in self._refused or self._come_at.get(main, now) > now:
             return False
+        self._come_at.pop(main, None)
         try:
             await self._host.homeserver.join(new, (server_of(self._host.me),))
             state = await self._host.homeserver.state(new)
@@ -66,6 +73,10 @@ class Follower:
             log.info("a replacement cannot be entered", main=main, new=new, why=refused.errcode)
             self._refused.add(new)
             await self._ask_for_an_invite(main, new)
+            return False
+        except Temporary as error:
+            log.warning("a replacement cannot be entered yet", main=main, new=new, why=error.reason)
+            self._come_at[main] = self._host.clock.now() + (error.retry_after or COME_AGAIN)
             return False
         async with self._host.unit() as unit:
             for event in state:
@@ -106,8 +117,12 @@ class Follower:
         if goes_on:
             await announce.show_board(unit, scene, fresh=True)
 
-    async def let_go(self, main: RoomId) -> datetime | None:
-        """Leave the room that this one replaced when its time is over; returns when to look at that again."""
+    async def look_again(self, main: RoomId) -> datetime | None:
+        """Leave the room that this one replaced when its time is over; returns when to try that, or to come, again."""
+        moments = (self._come_at.get(main), await self._let_go(main))
+        return min((moment for moment in moments if moment), default=None)
+
+    async def _let_go(self, main: RoomId) -> datetime | None:
         now = self._host.clock.now()
         async with self._host.database.read() as connection:
             former = await former_of(RoomStates(connection, now), main, self._host.me)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import Permanent
+from bot.errors import Permanent, Temporary
 from bot.testing.clock import FakeClock
 from bot.testing.fake import FakeHomeserver, FakeServer, FakeUser
 from bot.testing.harness import Room, Talk, conversation, life
@@ -149,6 +149,20 @@ async def test_where_the_bot_may_not_follow_it_asks_once_for_an_invite() -> None
         await talk.settled()
         assert times(new, COME_ALONG) == 1
         assert talk.room_named("Red ·").joined == {"bob", "cleo"}
+
+
+async def test_a_replacement_that_cannot_be_entered_for_now_stops_no_session() -> None:
+    async with conversation() as talk:
+        old = await under_way(talk, "!breakout start 20m")
+        talk.homeserver.fail("join", Temporary("its server does not answer"), times=10**9)
+        new = await upgraded(talk, old)
+        await talk.passes(timedelta(minutes=10))
+        assert "Said in 2 rooms" in await old.says("@ann", "!breakout broadcast Hello")
+        await talk.passes(timedelta(minutes=11))
+        assert talk.room_named("Red ·").joined == set()
+        talk.homeserver.faults.clear()
+        await talk.passes(timedelta(minutes=1))
+        assert times(new, COME_ALONG) == 1
 
 
 async def test_a_tombstone_that_names_a_room_that_does_not_replace_this_one_is_not_followed() -> None:
