@@ -281,6 +281,21 @@ async def test_the_next_round_of_the_same_rooms_can_be_prepared() -> None:
         assert red.invited == {"cleo"}
 
 
+async def test_who_comes_before_a_prepared_next_round_or_takes_part_again_is_invited_too() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup 2")
+        await room.says("@ann", "!breakout start")
+        await room.says("@ann", "!breakout end now")
+        await room.says("@ann", "!breakout prepare")
+        await talk.joins(room, "fay")
+        assert any("fay" in place.invited for place in talk.rooms_named("Room "))
+        await room.says("@bob", "!breakout pass")
+        assert not any("bob" in place.invited for place in talk.rooms_named("Room "))
+        await room.says("@bob", "!breakout rejoin")
+        assert any("bob" in place.invited for place in talk.rooms_named("Room "))
+
+
 async def test_in_choose_mode_a_choice_is_an_invite_and_walking_in_is_a_choice() -> None:
     async with conversation() as talk:
         room = await a_class(talk)
@@ -300,6 +315,25 @@ async def test_in_choose_mode_a_choice_is_an_invite_and_walking_in_is_a_choice()
         await room.says("@ann", "!breakout start")
         assert calls(talk)["set_state"] == 2
         assert writes(red, "cleo")
+
+
+async def test_in_choose_mode_the_next_round_is_chosen_on_the_board_and_can_be_given_up_there() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup Red, Green choose")
+        await room.says("@ann", "!breakout start")
+        await room.says("@ann", "!breakout end now")
+        assert "Choose a room with its number on the board" in await room.says("@ann", "!breakout prepare")
+        await room.says("@ann", "!breakout status")
+        board = room.message("Breakout rooms are planned")
+        assert "1. Red: nobody yet · 0 of 4 seats taken" in board["content"]["body"]
+        tap = talk.user("bob").react(room.id, board["event_id"], "1️⃣")
+        await talk.settled()
+        red = talk.room_named("Red ·")
+        assert red.invited == {"bob"}
+        talk.user("bob").redact(room.id, tap)
+        await talk.settled()
+        assert red.invited == set()
 
 
 async def test_commands_for_open_rooms_wait_for_the_start_and_moderators_work_in_the_locked_ones() -> None:

@@ -268,6 +268,11 @@ class Session:
         return self.prepared_at is not None and self.phase in (Phase.SET_UP, Phase.ENDED)
 
     @property
+    def is_ahead(self) -> bool:
+        """Whether a start is to come, so that seats are given and given up for it: of the first or a prepared round."""
+        return self.phase is Phase.SET_UP or self.is_prepared
+
+    @property
     def invites(self) -> bool:
         """Whether a seat brings an invite at once: changes of seats and rooms are felt."""
         return self.phase is Phase.RUNNING or (self.is_prepared and self.door is Door.INVITE)

@@ -37,7 +37,7 @@ def board(scene: Scene) -> Doc:
     session = scene.plan
     lines = Bullets(tuple(_room_line(scene, room) for room in session.open_rooms))
     keycaps: tuple[str, ...] = ()
-    if session.mode is Mode.CHOOSE and session.phase in (Phase.SET_UP, Phase.RUNNING):
+    if session.mode is Mode.CHOOSE and (session.is_ahead or session.phase is Phase.RUNNING):
         keycaps = tuple(KEYCAPS[room.number - 1] for room in session.open_rooms) if _fits_keycaps(scene) else ()
     said = doc(_head(scene), lines, _foot(scene))
     return Doc(said.blocks, keycaps=keycaps)
@@ -74,11 +74,11 @@ def _head(scene: Scene) -> Para:
     match session.phase:
         case Phase.SET_UP | Phase.ENDED if session.is_prepared and not session.walks_in:
             return say("**Breakout rooms are prepared.** Open the invitation to yours; it opens at the start.")
-        case Phase.SET_UP if session.mode is Mode.CHOOSE:
+        case Phase.SET_UP | Phase.ENDED if session.is_ahead and session.mode is Mode.CHOOSE:
             return say(
                 "**Breakout rooms are planned.** Choose yours with its number, or `{p} choose 2`.", p=scene.prefix
             )
-        case Phase.SET_UP if session.door is Door.OPEN:
+        case Phase.SET_UP | Phase.ENDED if session.is_ahead and session.door is Door.OPEN:
             return say("**Breakout rooms are planned.** Their links are told at the start.")
         case Phase.SET_UP:
             return say("**Breakout rooms are planned.** Nobody is invited yet.")
@@ -115,11 +115,11 @@ def _room_line(scene: Scene, room: Room) -> Para:
     elif seats:
         body = listed([part for seat in seats for part in _seat(scene, seat, running=running)])
     else:
-        body = (say("nobody") if session.phase is Phase.ENDED else say("nobody yet")).parts
+        body = (say("nobody yet") if session.is_ahead or session.is_open else say("nobody")).parts
     tail: tuple[Inline, ...] = ()
     if running and seats:
         tail = _here(scene, room.number, len(seats))
-    elif session.mode is Mode.CHOOSE and session.phase is Phase.SET_UP:
+    elif session.mode is Mode.CHOOSE and session.is_ahead:
         most = rules.capacity(session, scene.hall.people)
         tail = say(" · {taken} of {all} seats taken", taken=len(seats), all=most).parts
     return Para((*head, *body, *tail))
@@ -223,6 +223,8 @@ def me(scene: Scene, user: str) -> Doc:
         return doc(say("You have no seat in a breakout room."))
     others = [other.user for other in session.people_of(seat.room) if other.user != user]
     with_whom = say(" with {people}", people=people(scene, others)).parts if others else ()
+    if seat.presence is Presence.REMOVED and session.lets_in:
+        return doc(taken_out(scene.room_name(seat.room)))
     match session.phase:
         case _ if session.is_prepared:
             where = say("Your room will be {room}{others}.", room=scene.room(seat.room), others=with_whom)
@@ -245,8 +247,6 @@ def me(scene: Scene, user: str) -> Doc:
             )
             read = [say("You can still read it: {room}.", room=scene.room(seat.room))] if session.kept else []
             return doc(was, say("Everybody is back in {main}.", main=scene.main_link()), read)
-    if seat.presence is Presence.REMOVED:
-        return doc(taken_out(scene.room_name(seat.room)))
     if seat.presence in (Presence.JOINED, Presence.IN_MAIN):
         where = say("You are in {room}{others}.", room=scene.room(seat.room), others=with_whom)
     else:

@@ -39,7 +39,7 @@ def texts_of(scene: Scene, room: Room) -> Texts:
         invite = text("{invite}, {length}", invite=invite, length=length(session.limit))
     if session.is_prepared:
         invite = text("{invite}; it opens at the start", invite=invite)
-    if session.phase is Phase.ENDED or room.removed or session.phase is Phase.DELETED:
+    if room.removed or (not session.lets_in and not session.is_ahead):
         remove = _closed(scene)
     elif session.is_prepared and session.door is Door.OPEN:
         remove = text("This room opens at the start; {main} shows its link then.", main=scene.main_name)

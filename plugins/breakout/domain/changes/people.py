@@ -96,7 +96,7 @@ def joined_main(
     joined = (*(p for p in people if p.user != person.user), person)
     if not session.open_rooms or person.user not in without_seat(session, joined):
         return Change(session, None)
-    if session.phase is Phase.SET_UP:
+    if session.is_ahead:
         wanted = session.mode is Mode.AUTO and person.user in to_deal(session, joined)
         return Change(seat_in_smallest(session, person.user) if wanted else session, None)
     if not is_running(session):

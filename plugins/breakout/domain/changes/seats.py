@@ -21,7 +21,7 @@ from plugins.breakout.domain.changes.people import (
     without_seat,
 )
 from plugins.breakout.domain.changes.setup import one_room_each
-from plugins.breakout.domain.model import Door, Mode, Person, Phase, Presence, Room, Seat, Session, Settings
+from plugins.breakout.domain.model import Door, Mode, Person, Presence, Room, Seat, Session, Settings
 from plugins.breakout.domain.notices import LateAsked
 from plugins.breakout.domain.phases import is_running, require
 from plugins.breakout.domain.refusals import (
@@ -303,7 +303,7 @@ def unchoose(session: Session | None, user: str, number: int) -> Change[bool]:
     """
     session = require(session, "choose")
     seat = session.seats.get(user)
-    before_start = session.phase is Phase.SET_UP and session.mode is Mode.CHOOSE
+    before_start = session.is_ahead and session.mode is Mode.CHOOSE
     if not before_start or seat is None or seat.room != number or seat.by_hand:
         return Change(session, told=False)
     return Change(session.without_seats(user), told=True)
@@ -342,7 +342,7 @@ def rejoin(
     passed = user in session.passed
     session = replace(session, passed=session.passed - {user})
     if not is_running(session) and (seat is None or not session.invites):
-        if seat is None and passed and session.phase is Phase.SET_UP and session.mode is Mode.AUTO:
+        if seat is None and passed and session.is_ahead and session.mode is Mode.AUTO:
             session = seat_in_smallest(session, user)
         return Change(session, Rejoined(Rejoin.NEXT_ROUND, _room_of(session, user)))
     if seat is None:
