@@ -9,7 +9,7 @@ import pytest
 from bot.testing.clock import FakeClock
 from bot.testing.fake import FakeHomeserver, FakeServer
 from bot.testing.harness import Room, Talk, conversation, life, user_id
-from tests.conversation.breakout import CLASS, PLAN, started, under_way
+from tests.conversation.breakout import CLASS, PLAN, a_class, started, under_way
 from tests.conversation.test_breakout_prepared import COLORS, calls, writes
 
 KEEP = {"breakout": {"on_end": "keep"}}
@@ -86,11 +86,52 @@ async def test_who_leaves_the_main_room_or_loses_the_seat_is_taken_out() -> None
         assert red.joined == {"cleo"}
         await room.says("@ann", "!breakout unassign @cleo")
         assert red.joined == set()
+        await room.says("@ann", "!breakout unassign @eve")
+        assert green.joined == {"dan"}
+
+
+async def test_a_plan_for_the_next_round_takes_nobody_out_before_it() -> None:
+    async with conversation(KEEP) as talk:
+        room = await ended(talk)
+        red, green = talk.room_named("Red ·"), talk.room_named("Green ·")
         await room.says("@ann", "!breakout assign @dan to Red")
-        assert green.joined == {"eve"}
-        assert red.invited == set()  # that is for the next start
+        assert (red.joined, green.joined) == ({"bob", "cleo"}, {"dan", "eve"})
+        assert red.invited == set()
+        assert str(green.id) in (await room.says("@dan", "!breakout me")).split("read it")[1]
+        await room.says("@ann", "!breakout swap @bob @eve")
+        await room.says("@ann", "!breakout swap @bob @eve")
+        assert "Red: Bob, Cleo and Dan (not" in await room.says("@ann", "!breakout status")
         await room.says("@ann", "!breakout start")
         assert red.invited == {"dan"}
+        assert "Dan" in green.said[-1]
+        assert str(red.id) in green.message("please go to")["content"]["body"].replace("%21", "!")
+        talk.user("dan").join(red.id)
+        await talk.settled()
+        assert (red.joined, green.joined) == ({"bob", "cleo", "dan"}, {"eve"})
+
+
+@pytest.mark.parametrize("door", ["", " open"])
+async def test_a_plan_that_is_prepared_after_it_moves_people_in_time(door: str) -> None:
+    async with conversation(KEEP) as talk:
+        room = await a_class(talk)
+        await room.says("@ann", PLAN.replace("manual", f"manual{door}"))
+        await room.says("@ann", "!breakout start")
+        for person, color in COLORS.items():
+            talk.user(person).join(talk.room_named(f"{color} ·").id)
+        await talk.settled()
+        await room.says("@ann", "!breakout end now")
+        red, green = talk.room_named("Red ·"), talk.room_named("Green ·")
+        await room.says("@ann", "!breakout assign @dan to Red")
+        await room.says("@ann", "!breakout prepare")
+        assert green.joined == {"dan", "eve"}
+        assert red.invited == (set() if door else {"dan"})
+        await room.says("@ann", "!breakout start")
+        await talk.passes(61)
+        assert green.joined == {"eve"}
+        talk.user("dan").join(red.id)
+        await talk.settled()
+        assert red.joined == {"bob", "cleo", "dan"}
+        assert writes(red, "dan")
 
 
 async def test_choose_mode_lets_nobody_walk_in_after_the_end() -> None:

@@ -245,7 +245,8 @@ def me(scene: Scene, user: str) -> Doc:
                 room=scene.room_name(seat.room),
                 others=with_whom,
             )
-            read = [say("You can still read it: {room}.", room=scene.room(seat.room))] if session.kept else []
+            there = seat.moved_from or seat.room
+            read = [say("You can still read it: {room}.", room=scene.room(there))] if session.kept else []
             return doc(was, say("Everybody is back in {main}.", main=scene.main_link()), read)
     if seat.presence in (Presence.JOINED, Presence.IN_MAIN):
         where = say("You are in {room}{others}.", room=scene.room(seat.room), others=with_whom)

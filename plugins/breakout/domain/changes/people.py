@@ -181,5 +181,6 @@ def reset(seat: Seat, *, passed: bool, keeps: frozenset[Presence] = frozenset())
     if seat.presence is Presence.REMOVED or seat.presence in keeps:  # a moderator's word holds until `assign`
         here = Presence.JOINED if seat.presence is Presence.IN_MAIN else seat.presence
         return replace(seat, presence=here, invite_count=max(1, seat.invite_count), late=False)
-    presence = Presence.DECLINED if passed else Presence.ASSIGNED
-    return Seat(seat.user, seat.room, by_hand=seat.by_hand, presence=presence, invite_count=0 if passed else 1)
+    presence, count = (Presence.DECLINED, 0) if passed else (Presence.ASSIGNED, 1)
+    way = None if passed else seat.moved_from  # out of where they were left to read
+    return Seat(seat.user, seat.room, seat.by_hand, presence, invite_count=count, moved_from=way)

@@ -142,11 +142,13 @@ def given(session: Session, user: str, number: int, *, by_hand: bool, knows: boo
     """The person's seat in that room, with what becomes of the former one: the way from room to room.
 
     Ahead of the start there is no way: nobody talks yet, so the old room is left as soon as the new invite is out.
+    Who was left in a room after the end reads on there until the next start.
     `knows`: the person took it, and needs no invite where people walk in.
     The moment until which the old room may be kept is set when the new invite is out (`observed.invited`).
     """
     old = session.seats.get(user)
     running, invites = is_running(session), session.invites
+    stays = running or session.is_kept
     needs_invite = running and not knows
     if old is None:
         return Seat(
@@ -163,7 +165,7 @@ def given(session: Session, user: str, number: int, *, by_hand: bool, knows: boo
             return replace(old, by_hand=by_hand or old.by_hand)
         return invited_again(replace(old, by_hand=by_hand or old.by_hand), _waiting(session, user))
     inside = old.room if old.presence in INSIDE else old.moved_from
-    if running and inside == number:
+    if stays and inside == number:
         return replace(old, room=number, by_hand=by_hand, presence=Presence.JOINED, moved_from=None, moved_until=None)
     return Seat(
         user,
@@ -171,7 +173,7 @@ def given(session: Session, user: str, number: int, *, by_hand: bool, knows: boo
         by_hand,
         _waiting(session, user),
         invite_count=old.invite_count + 1 if invites else old.invite_count,
-        moved_from=inside if running else None,
+        moved_from=inside if stays else None,
         late=old.late,
         needs_invite=needs_invite,
     )
