@@ -13,7 +13,7 @@ from bot.message.render import MAX_BYTES
 from bot.testing.clock import FakeClock
 from bot.testing.fake import FakeHomeserver, FakeServer
 from bot.testing.harness import Room, Talk, conversation, life, user_id
-from tests.conversation.breakout import CLASS, PLAN, a_class
+from tests.conversation.breakout import CLASS, PLAN, a_class, at_the_desk
 from tests.conversation.test_breakout_kills import Mortal, check_nothing_twice, settled_or_dead
 from tests.conversation.test_breakout_prepared import COLORS, calls, writes
 
@@ -123,6 +123,37 @@ async def test_who_was_unassigned_does_not_walk_in_again() -> None:
         talk.user("bob").join(red.id)
         await talk.settled()
         assert red.joined == {"cleo"}
+
+
+async def test_whom_a_moderator_took_out_does_not_walk_in_again_until_a_moderator_says_so() -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        await all_in(talk)
+        red, green = talk.room_named("Red ·"), talk.room_named("Green ·")
+        await at_the_desk(talk)
+        ann, bob = talk.user("ann"), talk.user("bob")
+        ann.join(red.id)
+        await talk.settled()
+        ann.kick(red.id, bob.id)
+        await talk.settled()
+        for place in (red, green, red):
+            bob.join(place.id)
+            await talk.settled()
+            assert "bob" not in place.joined
+        assert "took you out" in await room.says("@bob", "!breakout me")
+        ann.invite(red.id, bob.id)
+        await talk.settled()
+        assert red.invited == {"bob"}
+        bob.join(red.id)
+        await talk.settled()
+        assert red.joined == {"ann", "bob", "cleo"}
+        ann.kick(red.id, bob.id)
+        await talk.settled()
+        await room.says("@ann", "!breakout assign @bob to Green")
+        assert green.invited == {"bob"}
+        bob.join(green.id)
+        await talk.settled()
+        assert "bob" in green.joined
 
 
 async def test_the_welcome_comes_with_the_first_and_once_more_when_all_are_in() -> None:

@@ -360,7 +360,8 @@ def test_after_the_end_people_stay_by_the_settings_and_nobody_comes(world: World
             was_in = before[number].get(user, Member("leave")).membership in INSIDE
             seat = seats.get(user)
             is_kept = world.session.kept and seat is not None and seat.room == number and user not in world.main.banned
-            stays = was_in and is_kept and user not in world.session.passed and not world.session.room(number).removed
+            is_out = user in world.session.passed or (seat is not None and seat.presence is Presence.REMOVED)
+            stays = was_in and is_kept and not is_out and not world.session.room(number).removed
             assert (world.membership(number, user) in INSIDE) is stays
 
 

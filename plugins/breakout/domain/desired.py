@@ -258,6 +258,11 @@ def is_brought_in(session: Session, seat: Seat) -> bool:
     return waits and not seat.must_tap and seat.user not in session.passed and _by_invite(session, seat)
 
 
+def stays_out(session: Session, seat: Seat) -> bool:
+    """Whether the person of a seat is in no room: by their own word, or by a moderator's, which holds until another."""
+    return seat.user in session.passed or seat.presence is Presence.REMOVED
+
+
 def _may_stay(session: Session, room: Room, main: MainRoom, *, lets_in: bool) -> frozenset[str]:
     """Moderators always; while it lets in, its guests and those whose seat it is or was until they have moved."""
     seated = (
@@ -267,7 +272,7 @@ def _may_stay(session: Session, room: Room, main: MainRoom, *, lets_in: bool) ->
             seat.room == room.number
             or (seat.moved_from == room.number and seat.presence not in (Presence.JOINED, Presence.IN_MAIN))
         )
-        and seat.user not in session.passed
+        and not stays_out(session, seat)
     )
     outsiders = (user for user, number in session.outsiders if number == room.number)
     return frozenset({main.bot, *main.moderators, *((*seated, *outsiders) if lets_in else ())})

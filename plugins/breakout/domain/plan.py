@@ -16,6 +16,7 @@ from plugins.breakout.domain.desired import (
     RoomWish,
     SeenRoom,
     is_brought_in,
+    stays_out,
 )
 from plugins.breakout.domain.model import Presence, Session
 
@@ -143,7 +144,7 @@ def is_wanted(step: Step, session: Session) -> bool:
             seat = session.seats.get(user)
             if (user, number) in session.outsiders:
                 return not _lets_in(session, number)
-            return seat is None or seat.room != number or user in session.passed or not _lets_in(session, number)
+            return seat is None or seat.room != number or stays_out(session, seat) or not _lets_in(session, number)
         case _:
             return True
 

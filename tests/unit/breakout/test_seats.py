@@ -127,6 +127,14 @@ def test_assign_to_the_same_room_invites_again_who_is_away(presence: Presence) -
     assert change.session.seats[user(1)].presence is Presence.ASSIGNED
 
 
+def test_who_was_taken_out_of_a_room_does_not_choose_it_again_but_another() -> None:
+    session = seats.choose(start(set_up(CHOOSE, PEOPLE).session, PEOPLE), user(1), 1, people=PEOPLE).session
+    session = with_presence(session, user(1), Presence.REMOVED)
+    with pytest.raises(refusals.RemovedByModerator):
+        seats.choose(session, user(1), 1, people=PEOPLE)
+    assert seats.choose(session, user(1), 2, people=PEOPLE).told.invited
+
+
 def test_assign_to_the_same_room_changes_nothing_for_who_is_there() -> None:
     session = running_session()
     room = session.seats[user(1)].room

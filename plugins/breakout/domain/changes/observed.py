@@ -224,8 +224,9 @@ def membership(
     """A membership event of a breakout room: `before` and `after` as in `m.room.member`.
 
     `moderator`: the person is one, so that outside of his own seat he is a visitor, who may answer a request.
-    Where people walk in, a participant who does so takes that seat; in choose mode where fewer than `capacity` people
-    have one (`people.capacity`; None: no limit), else he is shown the rooms that have one left.
+    A moderator who takes somebody out, or invites them again, has the last word. Where people walk in, a participant
+    who does so takes that seat; in choose mode where fewer than `capacity` people have one (`people.capacity`; None:
+    no limit), else he is shown the rooms that have one left.
     """
     room = session.room(number)
     if after == "join" and before == "join":
@@ -237,6 +238,11 @@ def membership(
         return Change(session, None)
     if after in ("leave", "ban") and (user, number) in session.outsiders:
         session = replace(session, outsiders=session.outsiders - {(user, number)})
+    if seat and seat.presence is Presence.REMOVED and not moderator:
+        if after == "invite" and seat.room == number and not by_bot:
+            return Change(_with(session, seat, Presence.INVITED, now), None)
+        if seat.room == number or session.mode is not Mode.CHOOSE:
+            return Change(session, None)
     if after == "join":
         return _came(session, room, user, now, capacity)
     if after in ("leave", "ban"):
@@ -245,12 +251,11 @@ def membership(
 
 
 def _came(session: Session, room: Room, user: str, now: datetime, capacity: int | None) -> Change[None]:
-    seat = session.seats.get(user)
+    seat, chooses = session.seats.get(user), session.mode is Mode.CHOOSE
     if seat and seat.room == room.number:
         joined = replace(seat, presence=Presence.JOINED, problem="")
         session = replace(session.with_seats(joined), passed=session.passed - {user})
         return _greeted(session, seat, now, is_late=_is_late(seat, room.welcomed_at))
-    chooses = session.mode is Mode.CHOOSE
     if not session.walks_in or not session.invites or room.removed or (user in session.left_out and not chooses):
         return Change(session, None)
     if chooses and capacity is not None and room.number not in (free := rooms_with_space(session, capacity)):

@@ -273,8 +273,8 @@ def nobody_to_seat(session: Session, people: Sequence[Person]) -> NobodyToSeat:
 def choose(session: Session | None, user: str, number: int, *, people: Sequence[Person]) -> Change[Chosen]:
     """Take a seat in choose mode; the last choice wins.
 
-    Raises `NotAtThisMode`, `NotSeatedForChoice`, `RoomFull`. Choosing again the room one has left or
-    declined is a new invite; choosing takes part again after `pass`.
+    Raises `NotAtThisMode`, `NotSeatedForChoice`, `RemovedByModerator`, `RoomFull`. Choosing again the room one
+    has left or declined is a new invite; choosing takes part again after `pass`.
     """
     session = require(session, "choose")
     if session.mode is not Mode.CHOOSE:
@@ -283,6 +283,8 @@ def choose(session: Session | None, user: str, number: int, *, people: Sequence[
         raise NotSeatedForChoice(user)
     room = session.room(number)
     old = session.seats.get(user)
+    if old is not None and old.room == number and old.presence is Presence.REMOVED:
+        raise RemovedByModerator(user, room.name)
     if (old is None or old.room != number) and number not in rooms_with_space(session, capacity(session, people)):
         free = rooms_with_space(session, capacity(session, people))
         raise RoomFull(room.name, capacity(session, people), tuple(session.room(one).name for one in free))
