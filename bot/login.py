@@ -89,7 +89,7 @@ class _Login:
         async with NioHomeserver.connect(
             self._url, login.user_id, login.device_id, login.access_token, SystemClock(), keys
         ) as account:
-            account.service = service_of(self._config.homeserver, login)
+            account.requests.service = service_of(self._config.homeserver, login)
             signer = await account.signer(keys)
             await self._sign(signer, wishes, recovery_key)
             self._say(_limits(await account.find_limits()))

@@ -81,7 +81,7 @@ async def _serve(
     keys = key_store(config.store.path)
     where = (url, login.user_id, login.device_id, login.access_token)
     async with NioHomeserver.connect(*where, clock, keys, metrics) as account:
-        account.service = service_of(config.homeserver, login)
+        account.requests.service = service_of(config.homeserver, login)
         app = App(
             account=account,
             database=database,

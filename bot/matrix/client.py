@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from functools import partial
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -21,12 +20,13 @@ from bot.matrix.crypto.cross_signing import Account, Chain, as_others_see_it, ha
 from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
 from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.crypto.machine import Machine
-from bot.matrix.edits import bundled, can_be_edited, edited
 from bot.matrix.events import Content, RawEvent, SyncBatch
-from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, Service, ask, counted, open_client, path
+from bot.matrix.http import open_client, path
 from bot.matrix.ids import EventId, RoomId, UserId
-from bot.matrix.limits import Limit, Limiter
+from bot.matrix.limits import Limit
 from bot.matrix.ports import Blueprint, Pace, Urgency
+from bot.matrix.reading import as_it_reads
+from bot.matrix.requests import Requests
 from bot.metrics import Metrics
 
 LONG_TIMEOUT = 120.0
@@ -62,15 +62,13 @@ class NioHomeserver:
         machine: Machine | None = None,
         metrics: Metrics | None = None,
     ) -> None:
-        self._client, self._me, self._metrics = client, me, metrics or Metrics()
+        self._me, self._machine = me, machine
+        self.requests = Requests(client, clock, metrics or Metrics())
+        self._ask, self._act, self._limiter = self.requests.ask, self.requests.act, self.requests.limiter
         self._encryption = Encryption(machine, self._ask, clock) if machine else None
-        self._machine = machine
-        self._limiter = Limiter(clock)
         self._version: str | None = None
         self._own_rooms: dict[RoomId, str | None] = {}
         self._repeatable_creation = True
-        self.service: Service | None = None
-        """What makes the requests for which limits hold, where the bot belongs to an application service."""
         self._unanswered = 0
         """Syncs in a row that took too long."""
 
@@ -214,6 +212,7 @@ class NioHomeserver:
                 raise
         with suppress(Permanent):  # a room that the homeserver has forgotten already
             await self._ask("POST", path("rooms", room, "forget"), {})
+        self._own_rooms.pop(room, None)
         if self._encryption:
             self._encryption.forget(room)
 
@@ -278,10 +277,10 @@ class NioHomeserver:
         encryption = None if type_ in _NEVER_ENCRYPTED else self._encryption
         if encryption:
             await encryption.prepare(room)  # mostly all that takes long, while others have the turn
-        async with self._turn(room, urgency):
+        async with self.requests.turn(room, urgency):
             if encryption:  # not earlier: while a turn is waited for, people come and go
                 type_, content = await encryption.sealed(room, type_, content)
-            answer = await self._noted("PUT", path("rooms", room, "send", type_, key), content)
+            answer = await self.requests.noted("PUT", path("rooms", room, "send", type_, key), content)
         return EventId(answer.text("event_id"))
 
     async def redact(self, room: RoomId, event: EventId, key: str, *, urgency: Urgency = Urgency.MESSAGE) -> None:
@@ -352,24 +351,10 @@ class NioHomeserver:
 
     async def event(self, room: RoomId, event: EventId) -> RawEvent:
         """One event as it reads since its last edit, as relaying a replied-to message needs it."""
-        raw: RawEvent = (await self._ask("GET", path("rooms", room, "event", event))).json
-        found = self._opened_one(room, raw)
-        if not can_be_edited(found):
-            return found
-        return edited(found, [self._opened_one(room, edit) for edit in await self._edits(room, raw)])
+        return await as_it_reads(self._ask, room, event, partial(self._opened_one, room))
 
     def _opened_one(self, room: RoomId, raw: RawEvent) -> RawEvent:
         return self._encryption.opened(room, raw, is_news=False) if self._encryption else raw
-
-    async def _edits(self, room: RoomId, event: RawEvent) -> Sequence[RawEvent]:
-        """The newest edits of an event, told with it or asked for."""
-        if edit := bundled(event):
-            return [edit]
-        where = path("rooms", room, "relations", str(event.get("event_id")), "m.replace", version="v1")
-        try:
-            return events_of((await self._ask("GET", where)).json, "chunk")
-        except Permanent:  # a server that knows no edits
-            return ()
 
     # --- AccountData
 
@@ -388,56 +373,6 @@ class NioHomeserver:
         await self._ask("PUT", path("user", self._me, "account_data", type_), content)
 
     # --- inside
-
-    async def _ask(
-        self, method: str, where: str, body: Content | bytes | None = None, query: Params | None = None, **more: Any
-    ) -> Answer:
-        """A request that no limit is known for."""
-        with counted(self._metrics, where):
-            return await ask(self._client, method, where, body, query, **more)
-
-    async def _act(
-        self,
-        method: str,
-        where: str,
-        body: Content,
-        query: Params | None = None,
-        *,
-        urgency: Urgency,
-        room: RoomId | None = None,
-        limit: Limit = Limit.MESSAGES,
-        timeout_s: float = USUAL_TIMEOUT,
-    ) -> Answer:
-        """A request that waits for its turn; refused for haste, it is the caller's to make again."""
-        async with self._turn(room, urgency):
-            return await self._noted(method, where, body, query, limit=limit, timeout_s=timeout_s)
-
-    @asynccontextmanager
-    async def _turn(self, room: RoomId | None, urgency: Urgency) -> AsyncIterator[None]:
-        asked = time.monotonic()
-        async with self._limiter.turn(room, urgency):
-            self._metrics.turn_seconds.labels(urgency.name.lower()).observe(time.monotonic() - asked)
-            yield
-
-    async def _noted(
-        self,
-        method: str,
-        where: str,
-        body: Content,
-        query: Params | None = None,
-        *,
-        limit: Limit = Limit.MESSAGES,
-        timeout_s: float = USUAL_TIMEOUT,
-    ) -> Answer:
-        """A request whose turn it is; the limiter learns from its answer."""
-        began = time.monotonic()
-        try:
-            answer = await self._ask(method, where, body, query, timeout_s=timeout_s, service=self.service)
-        except RateLimited as refused:
-            self._limiter.throttled(refused.retry_after or timedelta(), limit)
-            raise
-        self._limiter.note(time.monotonic() - began, limit)
-        return answer
 
     async def _room_version(self) -> str:
         """The server's default where it is one whose rules we know, else the newest such that it has."""

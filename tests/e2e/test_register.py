@@ -202,7 +202,7 @@ async def test_an_application_service_has_no_limits_and_knows_its_messages_again
         login = await credentials(config.homeserver, config.store.path)
         where = (server.url, login.user_id, login.device_id, login.access_token)
         async with NioHomeserver.connect(*where, SystemClock(), key_store(config.store.path)) as account:
-            account.service = service_of(config.homeserver, login)
+            account.requests.service = service_of(config.homeserver, login)
             room = await account.create(Blueprint("Hall", "", {"users": {}}), "key")
             since = (await account.sync(None, 0)).token
             texts = [{"msgtype": "m.text", "body": f"{n}"} for n in range(30)]
