@@ -11,8 +11,6 @@ from functools import partial
 from typing import Any, Self
 from urllib.parse import quote
 
-from nio.client.async_client import AsyncClient
-
 from bot.clock import Clock
 from bot.errors import Permanent, RateLimited, Temporary
 from bot.matrix.batch import batch_of, events_of, sync_filter
@@ -21,7 +19,7 @@ from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
 from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.crypto.machine import Machine
 from bot.matrix.events import Content, RawEvent, SyncBatch
-from bot.matrix.http import open_client, path
+from bot.matrix.http import Ask, ask, open_client, path
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.limits import Limit
 from bot.matrix.ports import Blueprint, Pace, Urgency
@@ -56,14 +54,14 @@ class NioHomeserver:
 
     def __init__(
         self,
-        client: AsyncClient,
+        ask: Ask,
         me: UserId,
         clock: Clock,
         machine: Machine | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._me, self._machine = me, machine
-        self.requests = Requests(client, clock, metrics or Metrics())
+        self.requests = Requests(ask, clock, metrics or Metrics())
         self._ask, self._act, self._limiter = self.requests.ask, self.requests.act, self.requests.limiter
         self._encryption = Encryption(machine, self._ask, clock) if machine else None
         self._version: str | None = None
@@ -88,7 +86,7 @@ class NioHomeserver:
         async with open_client(url) as client:
             client.restore_login(user_id, device_id, access_token)
             machine = Machine(UserId(user_id), device_id, keys.folder, keys.key) if keys else None
-            account = cls(client, UserId(user_id), clock, machine, metrics)
+            account = cls(partial(ask, client), UserId(user_id), clock, machine, metrics)
             try:
                 yield account
             finally:

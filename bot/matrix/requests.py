@@ -8,12 +8,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from nio.client.async_client import AsyncClient
-
 from bot.clock import Clock
 from bot.errors import RateLimited
 from bot.matrix.events import Content
-from bot.matrix.http import USUAL_TIMEOUT, Answer, Params, Service, ask, counted
+from bot.matrix.http import USUAL_TIMEOUT, Answer, Ask, Params, Service, counted
 from bot.matrix.ids import RoomId
 from bot.matrix.limits import Limit, Limiter
 from bot.matrix.ports import Urgency
@@ -23,8 +21,8 @@ from bot.metrics import Metrics
 class Requests:
     """What an account asks of its homeserver, counted, and held back where that would refuse it for haste."""
 
-    def __init__(self, client: AsyncClient, clock: Clock, metrics: Metrics) -> None:
-        self._client, self._metrics = client, metrics
+    def __init__(self, ask: Ask, clock: Clock, metrics: Metrics) -> None:
+        self._ask, self._metrics = ask, metrics
         self.limiter = Limiter(clock)
         self.service: Service | None = None
         """What makes the requests for which limits hold, where the bot belongs to an application service."""
@@ -34,7 +32,7 @@ class Requests:
     ) -> Answer:
         """A request that no limit is known for."""
         with counted(self._metrics, where):
-            return await ask(self._client, method, where, body, query, **more)
+            return await self._ask(method, where, body, query, **more)
 
     async def act(
         self,

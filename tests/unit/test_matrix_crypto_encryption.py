@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from nio.client.async_client import AsyncClient
 
 from bot.errors import Permanent, RateLimited, Temporary
 from bot.matrix.client import NioHomeserver
@@ -131,11 +130,7 @@ class Account(NioHomeserver):
     """The bot's account on it; the HTTP between them left out."""
 
     def __init__(self, server: Server, clock: FakeClock, machine: Machine) -> None:
-        self._server = server
-        super().__init__(AsyncClient("http://127.0.0.1"), BOT, clock, machine)
-
-    async def _ask(self, method: str, where: str, body: Any = None, query: Any = None, **more: Any) -> Answer:
-        return await self._server.ask(method, where, body, query, **more)
+        super().__init__(server.ask, BOT, clock, machine)
 
 
 class World:
