@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.commands.parsers import Named
@@ -16,7 +16,7 @@ from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change, T_co
 from plugins.breakout.domain.desired import DESK, MARKER
 from plugins.breakout.domain.estimate import seconds_to_start
-from plugins.breakout.domain.model import Session, Settings
+from plugins.breakout.domain.model import Door, Session, Settings
 from plugins.breakout.metrics import Metrics
 from plugins.breakout.observe import Hall, is_ignored, is_in, look
 from plugins.breakout.parsers import Known
@@ -79,11 +79,11 @@ class Subject:
         session = session or self.session
         return await scene_of(self.unit, self.plug.host, self.plug.config, self.hall, self.desk, session)
 
-    def seconds_to_start(self, scene: Scene, *, answers: int, messages: int) -> float:
-        """How long a start of the scene's session takes on this server, so much being said before."""
+    def seconds_to_start(self, scene: Scene, *, answers: int, messages: int, door: Door | None = None) -> float:
+        """How long a start of the scene's session takes on this server, after what is said, or through another door."""
         host = self.plug.host
         return seconds_to_start(
-            scene.plan,
+            replace(scene.plan, door=door or scene.plan.door),
             host.limits.pace(),
             own_server=server_of(host.me),
             answers=answers,

@@ -303,6 +303,22 @@ async def test_setup_says_which_door_would_be_much_faster() -> None:
         assert "with open at the end" not in said
 
 
+async def test_a_long_start_names_the_faster_door_too_before_it_begins() -> None:
+    async with conversation({"breakout": {"confirm_above": 30}}) as talk:
+        room = await talk.main_room(moderators=["ann"])
+        talk.homeserver.pace = lambda: Pace(0.05, per_second=0.2, burst_left=0, rooms_per_second=0.2, rooms_left=10)  # type: ignore[method-assign]
+        assert "with open at the end" not in await room.says("@ann", "!breakout setup 2")  # the hall is empty
+        for number in range(40):
+            await talk.joins(room, f"p{number}")
+        said = await room.says("@ann", "!breakout start")
+        assert "Start now?" in said
+        assert "With !breakout prepare now, the start is felt at once" in said
+        assert "with open at the end of !breakout setup" in said
+        await room.says("@ann", "!breakout prepare")
+        await room.says("@ann", "!breakout prepare confirm")
+        assert "prepare now" not in await room.says("@ann", "!breakout start")
+
+
 @pytest.mark.parametrize("acts_last", [False, True])
 @pytest.mark.parametrize("calls", [1, 2, 3, 4, 5, 7, 9, 12, 16, 20])
 async def test_a_kill_at_any_call_changes_nothing_in_the_end(tmp_path: Path, calls: int, acts_last: bool) -> None:

@@ -71,8 +71,7 @@ async def set_up(call: Call[Plug], layout: Layout) -> Doc:
         await sessions.save_desk(Desk(desk.main, desk.room, desk.attempt, wanted=True))
     scene = await about.settle(change, fresh_board=True)
     seconds = about.seconds_to_start(scene, answers=2, messages=PLAN_SAYS)
-    opened = await about.scene(replace(scene.plan, door=Door.OPEN))
-    seconds_open = about.seconds_to_start(opened, answers=2, messages=PLAN_SAYS)
+    seconds_open = about.seconds_to_start(scene, answers=2, messages=PLAN_SAYS, door=Door.OPEN)
     return views.set_up(scene, change.told, seconds, seconds_open)
 
 

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from bot.matrix.ids import UserId
 from bot.message.doc import Bullets, Doc, Para, Text, doc
 from plugins.breakout.domain import notices as n
 from plugins.breakout.domain.model import Door, Mode, Room
 from plugins.breakout.scene import Scene
-from plugins.breakout.views.words import listed, mentioned, people, say
+from plugins.breakout.views.words import length, listed, mentioned, people, say
 
 MOST_PINGS = 300
 """People pinged by one message: their ids weigh 10 KB."""
+
+
+LONG = 10.0
+"""Seconds of a start from which on another door is worth a word."""
+
+
+def faster_door(scene: Scene, seconds: float, seconds_open: float) -> tuple[Para, ...]:
+    """Which door is much faster where a start is long; `seconds_open`: what it takes with the door open."""
+    if seconds < LONG:
+        return ()
+    p = scene.prefix
+    if seconds_open > seconds / 2:
+        return (say("With `{p} prepare` now, the start is felt at once.", p=p),)
+    return (
+        say(
+            "With `{p} prepare` now, the start is felt at once; with `open` at the end of `{p} setup`, people walk in "
+            "by links, nobody is invited, and it takes about {time}.",
+            p=p,
+            time=length(timedelta(seconds=max(1.0, seconds_open))),
+        ),
+    )
 
 
 def welcome_prepared(scene: Scene, number: int) -> Doc:

@@ -16,6 +16,7 @@ from plugins.breakout.domain.changes.starting import Started
 from plugins.breakout.domain.changes.timing import TimerSet
 from plugins.breakout.domain.model import Confirm, Door, Mode, Phase, Room
 from plugins.breakout.scene import Scene
+from plugins.breakout.views.doors import faster_door
 from plugins.breakout.views.words import (
     A_WHILE,
     counted_people,
@@ -90,15 +91,20 @@ def _crowded(scene: Scene, told: Dealt) -> tuple[Para, ...]:
     return (say("{rooms} have more people than the {seats} that a room has here.", rooms=rooms, seats=seats),)
 
 
-def decided(scene: Scene, told: Started | Prepared | ConfirmAsked | SessionDeleted, seconds: float) -> Doc:
-    """A start, a preparation, a deletion, or the question before it; `seconds` that the first two take."""
+def decided(
+    scene: Scene, told: Started | Prepared | ConfirmAsked | SessionDeleted, seconds: float, seconds_open: float
+) -> Doc:
+    """A start, a preparation, a deletion, or the question before it; `seconds` that the first two take.
+
+    `seconds_open`: how long a start would take with the door open.
+    """
     match told:
         case Prepared():
             return prepared(scene, told, seconds)
         case Started():
             return started(scene, told, seconds)
         case ConfirmAsked():
-            return confirm_asked(scene, told, seconds)
+            return confirm_asked(scene, told, seconds, seconds_open)
         case SessionDeleted(was_running=was_running) if was_running or _is_made(scene):
             return doc(say("The breakout rooms and the desk are being deleted. This room stays as it is."))
         case SessionDeleted():
@@ -168,8 +174,8 @@ def _gathered(scene: Scene, told: Gathered) -> list[Para]:
     return lines
 
 
-def confirm_asked(scene: Scene, told: ConfirmAsked, seconds: float) -> Doc:
-    """The question, and both ways to say yes."""
+def confirm_asked(scene: Scene, told: ConfirmAsked, seconds: float, seconds_open: float) -> Doc:
+    """The question, and both ways to say yes; before a long start also which door is faster."""
     p = scene.prefix
     if told.pending.what is Confirm.START:
         if scene.plan.is_prepared or scene.plan.door is Door.OPEN:
@@ -185,7 +191,10 @@ def confirm_asked(scene: Scene, told: ConfirmAsked, seconds: float) -> Doc:
                 rooms=counted_rooms(told.rooms),
             )
         how = say("Tap ✅, or type `{p} start confirm`.", p=p)
-        return Doc((question, *how_long(seconds), how), keycaps=("✅",))
+        # Another `setup` closes the rooms of a round that has ended.
+        open_too = seconds_open if scene.plan.phase is Phase.SET_UP else seconds
+        faster = () if scene.plan.is_prepared else faster_door(scene, seconds, open_too)
+        return Doc((question, *how_long(seconds), *faster, how), keycaps=("✅",))
     if told.pending.what is Confirm.PREPARE:
         question = say(
             "Prepare now? {people} will be invited into {rooms}, which open at the start.",

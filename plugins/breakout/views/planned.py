@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from bot.message.doc import Doc, Inline, Para, Text, doc
 from plugins.breakout.domain.changes.rooms import RemovedRoom, RenamedRoom, TaskChanged
 from plugins.breakout.domain.changes.setup import SetUp
 from plugins.breakout.domain.model import Mode, Room
 from plugins.breakout.scene import Scene
+from plugins.breakout.views.doors import faster_door
 from plugins.breakout.views.words import (
     counted_people,
     how_long,
     in_a_row,
-    length,
     listed,
     mode_name,
     numbered,
@@ -22,9 +21,6 @@ from plugins.breakout.views.words import (
     say,
     say_n,
 )
-
-LONG = 10.0
-"""Seconds of a start from which on another door is worth a word."""
 
 
 def set_up(scene: Scene, told: SetUp, seconds: float, seconds_open: float) -> Doc:
@@ -46,24 +42,8 @@ def set_up(scene: Scene, told: SetUp, seconds: float, seconds_open: float) -> Do
         _replaced(scene, told),
         _who(scene, told),
         how_long(seconds),
-        _faster(scene, seconds, seconds_open),
+        faster_door(scene, seconds, seconds_open),
         _after_setup(scene),
-    )
-
-
-def _faster(scene: Scene, seconds: float, seconds_open: float) -> tuple[Para, ...]:
-    if seconds < LONG:
-        return ()
-    p = scene.prefix
-    if seconds_open > seconds / 2:
-        return (say("With `{p} prepare` now, the start is felt at once.", p=p),)
-    return (
-        say(
-            "With `{p} prepare` now, the start is felt at once; with `open` at the end of `{p} setup`, people walk in "
-            "by links, nobody is invited, and it takes about {time}.",
-            p=p,
-            time=length(timedelta(seconds=max(1.0, seconds_open))),
-        ),
     )
 
 
