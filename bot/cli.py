@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sys
 from collections.abc import Coroutine
@@ -179,4 +180,11 @@ def main(args: list[str] | None = None) -> None:
         app(args)
     except BotError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the last word of a program that cannot go on
-        sys.exit(os.EX_CONFIG if isinstance(error, ConfigError | LoginLost | StoreTooNew) else 1)
+        sys.exit(os.EX_CONFIG if _is_for_good(error) else 1)
+
+
+def _is_for_good(error: BotError) -> bool:
+    """Whether starting again helps only after somebody has mended settings, login, version or rights."""
+    behind = error.__context__
+    is_shut = isinstance(behind, OSError) and behind.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return is_shut or isinstance(error, ConfigError | LoginLost | StoreTooNew)

@@ -44,6 +44,10 @@ class Unreachable(Temporary):
     """No connection, or no answer in time; `reason` says in plain words what was seen of it."""
 
 
+class Closed(Unreachable):
+    """The connection was closed without an answer: the server ended, or wants TLS and was not spoken to by it."""
+
+
 class RateLimited(Temporary):
     """The homeserver asks us to wait `retry_after`; the call has not acted."""
 

@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from bot.errors import LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
+from bot.errors import Closed, LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
 
 _COMMAND = re.compile(r"\bbreakout-bot (?:login|check|run|register|config)\b(?! --config)")
 
@@ -28,8 +28,9 @@ def in_words(url: str, error: MatrixError) -> str:
                 f"{max(1, round(pause.total_seconds()))} seconds."
             )
         case Unreachable():
+            tls = "whether it wants https://, " if isinstance(error, Closed) and url.startswith("http:") else ""
             return (
-                f"The homeserver at {url} does not answer: {error.reason}. See whether it runs, and whether "
+                f"The homeserver at {url} does not answer: {error.reason}. See whether it runs, {tls}and whether "
                 f"homeserver.url is its address: {look}."
             )
         case Temporary():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.checks.finding import Finding
+from bot.credentials import KEPT
 from bot.errors import BotError, StoreError
 from bot.loader import Loaded, load, owners
 from bot.store.database import FILE, LOCK
@@ -38,10 +39,12 @@ def plugins(settings: Mapping[str, dict[str, Any] | None]) -> tuple[tuple[Loaded
 
 def folder(path: Path, loaded: tuple[Loaded, ...]) -> Iterator[Finding]:
     """Whether the data folder can be used, and by whom it is."""
-    yield _usable(path)
+    usable = _usable(path)
+    yield usable
     if _is_in_use(path):
         yield Finding("running", ok=True, message=f"the bot is running on the data folder {path}")
-    yield space(shutil.disk_usage(_nearest(path)).free)
+    if usable.ok or path.exists():  # else nobody knows on which disk it will be
+        yield space(shutil.disk_usage(_nearest(path)).free)
     try:
         refuse_newer(path / FILE, owners(loaded))
     except (StoreError, OSError) as error:
@@ -51,22 +54,36 @@ def folder(path: Path, loaded: tuple[Loaded, ...]) -> Iterator[Finding]:
 
 def _usable(path: Path) -> Finding:
     there = _nearest(path)
+    is_there = there == path.absolute()
     try:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(bytes(4096))
     except OSError as error:
-        what = f"the data folder {path} cannot be {'written' if there == path.absolute() else 'made'}"
-        rights = f"give the bot's user the right to (`sudo install -d -m 700 -o USER {path}`)"
+        how = f"chown -R USER: {path}" if is_there else f"install -d -m 700 -o USER {path}"
+        rights = f"give the bot's user the right to (`sudo {how}`)"
         return Finding(
             "folder",
             ok=False,
-            message=f"{what} ({error.strerror})",
+            message=f"the data folder {path} cannot be {'written' if is_there else 'made'} ({error.strerror})",
             remedy=("free some space there" if error.errno in _FULL else rights)
             + ", or set store.path to another folder",
         )
-    if there != path.absolute():
+    if (shut := _shut(path)) is not None:
+        return Finding(
+            "folder",
+            ok=False,
+            message=f"{shut} cannot be read and written: it may be of a command that was typed as another user",
+            remedy=f"give it to the bot's user (`sudo chown -R USER: {path}`)",
+        )
+    if not is_there:
         return Finding("folder", ok=True, message=f"the data folder {path} will be made by the first login")
     return Finding("folder", ok=True, message=f"the data folder {path} can be used")
+
+
+def _shut(path: Path) -> Path | None:
+    """A file or folder of the bot's own that we may not use."""
+    ours = [*(path / name for name in (FILE, LOCK, KEPT, "crypto")), *(path / "crypto").glob("*")]
+    return next((file for file in ours if file.exists() and not os.access(file, os.R_OK | os.W_OK)), None)
 
 
 def _nearest(path: Path) -> Path:

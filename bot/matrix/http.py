@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -12,13 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote, urlencode
 
 import aiohttp
 from nio.client.async_client import AsyncClient, AsyncClientConfig
 
-from bot.errors import Interactive, LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
+from bot.errors import Closed, Interactive, LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
 from bot.matrix.received import received
 from bot.metrics import Metrics
 
@@ -33,6 +35,9 @@ LONGEST_PAUSE = timedelta(hours=1)
 
 _MOST = 10**9
 _LOST_LOGIN = frozenset({"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN", "M_USER_DEACTIVATED"})
+_WANTS_TLS = re.compile(rb"HTTPS (?:port|server)|SSL-enabled server port")
+"""How nginx, Go's servers (Caddy, Traefik) and Apache answer somebody who speaks to them without TLS."""
+
 _PERMANENT_WITHOUT_ERRCODE = frozenset({405, 413, 414})
 """Every proxy says these of the request itself; a 401, 403 or 404 of a proxy may be gone in a minute."""
 
@@ -193,8 +198,13 @@ async def ask(
     except TimeoutError as error:
         raise Unreachable(f"no answer within {timeout_s:g} s") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise Unreachable(_in_words(error)) from error
+        raise _unreachable(error) from error
+    if response.history and response.url.origin() != response.history[0].url.origin():
+        # aiohttp has gone there without the token, and made a POST a GET
+        raise Unreachable(f"it sends us on to {response.url.origin()}, which may be its address")
     content = _parsed(raw)
+    if response.status == HTTPStatus.BAD_REQUEST and content is None and _WANTS_TLS.search(raw):
+        raise Unreachable("that port wants https:// instead of http://")
     if response.status >= 300:  # noqa: PLR2004 - the classes of HTTP's status codes
         raise _refusal(response.status, content if isinstance(content, dict) else {}, response.headers)
     if not isinstance(content, expect):
@@ -202,17 +212,20 @@ async def ask(
     return Answer(content, _date(response.headers.get("Date")))
 
 
-def _in_words(error: Exception) -> str:
+def _unreachable(error: Exception) -> Unreachable:
     """Why there was no answer, as one says it to an admin."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"the name {error.host} is not known"
+        return Unreachable(f"the name {error.host} is not known")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"the certificate of {error.host} is not valid"
+        return Unreachable(f"the certificate of {error.host} is not valid")
     if isinstance(error, aiohttp.ClientSSLError):
-        return f"{error.host} speaks no TLS at port {error.port}"
+        return Unreachable(f"{error.host} speaks no TLS at port {error.port}, so that it may want http://")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return os.strerror(error.os_error.errno).lower() if error.os_error.errno else "nothing listens there"
-    return "the connection was closed before the answer was whole"
+        why = os.strerror(error.os_error.errno).lower() if error.os_error.errno else "nothing listens there"
+        return Unreachable(why)
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        return Closed("the connection was closed without an answer")
+    return Unreachable("the connection was closed before the answer was whole")
 
 
 def _total(seconds: float) -> Any:

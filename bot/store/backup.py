@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.errors import StoreError
+from bot.store.database import why
 from bot.store.tables import metadata
 
 _PUT_BACK, _OWN = 1, 0
@@ -31,7 +32,7 @@ def back_up(store: Path, copy: Path) -> None:
     except (sqlite3.Error, OSError) as error:
         draft.unlink(missing_ok=True)
         raise StoreError(
-            f"The store {store} could not be copied to {copy} ({error}): look whether both folders are there, and "
+            f"The store {store} could not be copied to {copy} ({why(error)}): look whether both folders are there, and "
             "whether the bot's user may read the one and write to the other."
         ) from None
 

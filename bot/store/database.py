@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 from collections.abc import AsyncIterator, Awaitable
@@ -49,9 +50,9 @@ class Database:
             lock = _take(folder)
         except OSError as error:
             raise StoreError(
-                f"The data folder {folder} cannot be written ({error.strerror}). Give the bot's user the right to, "
-                "or set store.path to another folder."
-            ) from None
+                f"{error.filename or folder} cannot be written ({error.strerror}). Give the bot's user the right to "
+                "(`breakout-bot check` says how), or set store.path to another folder."
+            ) from error
         try:
             database = cls(folder, lock)
         except BaseException:
@@ -110,6 +111,8 @@ class Database:
 def _take(folder: Path) -> int:
     """Take the folder for this process; the system gives it back however the process ends."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not os.access(folder, os.W_OK):  # SQLite makes files beside its own
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     (folder / FILE).touch(mode=0o600, exist_ok=True)
     (folder / FILE).chmod(0o600)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)

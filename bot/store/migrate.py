@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -42,7 +43,7 @@ async def migrate(database: Database, owner: str, package: str) -> None:
 
 def refuse_newer(file: Path, owners: Iterable[tuple[str, str]]) -> None:
     """Raise `StoreTooNew` where a newer version wrote `file`, which is only read, whoever uses it; see `migrate`."""
-    if not file.is_file():
+    if not (os.access(file, os.R_OK) and file.is_file()):  # whether it can be used is told elsewhere
         return
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         for owner, package in owners:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from bot.store.database import FILE, Database
 from tests.admin import ME, V3, VERSIONS, Answers, Shell, answering, html, refusal, says, shell
@@ -67,6 +69,58 @@ async def test_the_name_of_the_address_is_not_known(shell: Shell, command: str) 
     said = await shell.types(command, fails=True)
     is_plain(said)
     assert "the name no-such-host.invalid is not known" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_https_where_no_tls_is_spoken(shell: Shell, command: str) -> None:
+    async with answering(SERVER) as url:
+        shell.writes(url.replace("http:", "https:"))
+        said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert "speaks no TLS at port" in said
+    assert "may want http://" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>",
+        "Client sent an HTTP request to an HTTPS server.\n",
+        "Reason: You're speaking plain HTTP to an SSL-enabled server port.<br />",
+    ],
+    ids=["nginx", "go", "apache"],
+)
+async def test_http_where_a_proxy_wants_tls(shell: Shell, command: str, page: str) -> None:
+    async with answering({}, lambda _: web.Response(status=400, text=page)) as url:
+        shell.writes(url)
+        said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert "that port wants https:// instead of http://" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_http_where_a_server_wants_tls_and_says_nothing(shell: Shell, command: str) -> None:
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        shell.writes(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert "was closed without an answer" in said
+    assert "whether it wants https://" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_an_address_that_sends_on_to_another_one(shell: Shell, command: str) -> None:
+    async with answering(SERVER) as right:
+        on = {"Location": f"{right}{VERSIONS}"}
+        async with answering({}, lambda _: web.Response(status=301, headers=on)) as url:
+            shell.writes(url)
+            said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert f"it sends us on to {right}, which may be its address" in said
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -257,6 +311,45 @@ async def test_a_folder_that_cannot_be_written(shell: Shell, command: str) -> No
     is_plain(said)
     assert "/proc/self" in said
     assert "set store.path to another folder" in said
+    assert "free" not in said
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "run"])
+@pytest.mark.parametrize("shut", [".", "lock"])
+async def test_what_the_bot_needs_and_its_user_may_not_touch(shell: Shell, command: str, shut: str) -> None:
+    """As where somebody typed `login` as root."""
+    shell.data.mkdir()
+    for name in (FILE, "lock", "session.json"):
+        (shell.data / name).touch()
+    (shell.data / shut).chmod(0o500 if shut == "." else 0)
+    async with answering(SERVER) as url:
+        shell.writes(url)
+        said = await shell.types_as_nobody_special(command)
+    is_plain(said)
+    assert f"{shell.data / shut} cannot be" in said
+    how = f"sudo chown -R USER: {shell.data}" if command == "check" else f"breakout-bot check --config {shell.settings}"
+    assert f"`{how}`" in said
+    assert shell.ended == (1 if command == "check" else os.EX_CONFIG)
+
+
+async def test_a_store_of_another_user(shell: Shell) -> None:
+    shell.data.mkdir()
+    (shell.data / FILE).touch(mode=0)
+    async with answering(SERVER) as url:
+        shell.writes(url)
+        said = await shell.types_as_nobody_special("check")
+        is_plain(said)
+        assert f"✗ {shell.data / FILE} cannot be read and written" in said
+        is_plain(await shell.types_as_nobody_special("login"))
+
+
+async def test_a_backup_to_a_place_where_the_bots_user_may_not_write(shell: Shell) -> None:
+    shell.writes("http://127.0.0.1:1")
+    there = shell.settings.with_name("there")
+    there.mkdir(mode=0o500)
+    said = await shell.types_as_nobody_special("backup", str(there / "bot.db"))
+    is_plain(said)
+    assert "could not be copied" in said
 
 
 @pytest.mark.parametrize("command", ["login", "register", "run"])
