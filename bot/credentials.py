@@ -12,10 +12,11 @@ from pathlib import Path
 
 from bot.config import HomeserverConfig
 from bot.errors import ConfigError, LoginLost, MatrixError, Permanent, StoreError
+from bot.explained import other_name
 from bot.matrix.crypto.identity import KeyStore
 from bot.matrix.http import Service, asking
 from bot.matrix.logins import login_as_service, login_password, whoami
-from bot.matrix.server import takes_passwords
+from bot.matrix.server import server_name, takes_passwords
 
 KEPT = "session.json"
 PENDING = "session.pending.json"
@@ -214,7 +215,9 @@ async def _why_refused(config: HomeserverConfig, refused: MatrixError) -> str:
                     f"what `mas-cli manage issue-compatibility-token {user[1:].partition(':')[0]}` prints into a file, "
                     "and set homeserver.access_token_file to that."
                 )
+            if wrong := other_name(user, await server_name(ask)):
+                return wrong
     return (
-        f"The homeserver refuses the login of {user} ({said.rstrip('.')}): look at homeserver.user_id and "
-        "homeserver.password, or make the account with `breakout-bot register`."
+        f"The homeserver refuses the login of {user} ({said.rstrip('.')}): look at homeserver.user_id, its server name "
+        "too, and homeserver.password, or make the account with `breakout-bot register`."
     )

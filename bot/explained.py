@@ -53,6 +53,17 @@ def in_words(url: str, error: MatrixError) -> str:
             return f"The homeserver at {url} refuses: {said.rstrip('.')}."
 
 
+def other_name(me: str, name: str | None) -> str:
+    """What is wrong with the bot's user id on the homeserver of this name, where that is known; "" for nothing."""
+    localpart, _, server = me[1:].partition(":")
+    if name is None or name.lower() == server.lower():
+        return ""
+    return (
+        f"The homeserver calls itself {name}, and homeserver.user_id says {server}. Set `user_id: "
+        f'"@{localpart}:{name}"` below homeserver, or homeserver.url to the address of {server}.'
+    )
+
+
 def lifting(url: str, me: str) -> str:
     """The one call by which an admin of a Synapse lifts the limits."""
     return (

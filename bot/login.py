@@ -12,14 +12,14 @@ from bot.clock import SystemClock
 from bot.config import Config, read_config
 from bot.credentials import Credentials, key_store, renewed, service_of
 from bot.errors import BotError, ConfigError, MatrixError
-from bot.explained import in_words, with_config
+from bot.explained import in_words, lifting, other_name, with_config
 from bot.loader import load, owners
 from bot.matrix.client import NioHomeserver
 from bot.matrix.crypto.cross_signing import Account, new_recovery, note_recovery, set_up
 from bot.matrix.devices import Device, leftovers, remove
 from bot.matrix.http import asking
 from bot.matrix.ids import UserId
-from bot.matrix.server import about, too_old
+from bot.matrix.server import about, server_name, too_old
 from bot.store.database import FILE, Database
 from bot.store.migrate import refuse_newer
 
@@ -67,8 +67,11 @@ async def look_around(config: Config) -> None:
     refuse_newer(config.store.path / FILE, owners(load(config.plugins)))
     async with asking(str(config.homeserver.url).rstrip("/")) as ask:
         found = await about(ask)
+        wrong = other_name(config.homeserver.user_id, await server_name(ask))
     if not found.is_new_enough:
         raise BotError(too_old(found))
+    if wrong:
+        raise ConfigError(wrong)
 
 
 class _Login:
@@ -92,7 +95,7 @@ class _Login:
             account.requests.service = service_of(self._config.homeserver, login)
             signer = await account.signer(keys)
             await self._sign(signer, wishes, recovery_key)
-            self._say(_limits(await account.find_limits()))
+            self._say(self._limits(await account.find_limits()))
             if wishes.new_recovery_key or not await account.has_recovery(keys):
                 self._show(await new_recovery(signer))
                 note_recovery(signer)
@@ -106,6 +109,15 @@ class _Login:
         if recovery_key is not None:
             how = "has restored the identity" if needed else "was not needed: the data folder has the identity"
             self._say(f"The recovery key is the right one; it {how}.")
+
+    def _limits(self, per_second: float | None) -> str:
+        if per_second is None:
+            return "The homeserver sets the bot no limits that large sessions would feel."
+        return (
+            f"The homeserver lets the bot make {per_second * 60:.0f} requests a minute: large sessions take minutes to "
+            "start. An admin of the homeserver lifts that by `breakout-bot register --admin-token-file FILE`, or by "
+            f"one call:\n    {lifting(self._url, self._config.homeserver.user_id)}"
+        )
 
     async def _old_devices(self, login: Credentials, *, away: bool) -> None:
         """Devices pile up: each lost data folder leaves one, to which other people's apps go on encrypting."""
@@ -139,15 +151,6 @@ class _Login:
 def _named(devices: Sequence[Device]) -> str:
     named = [d.name + (f" (last seen {d.seen:%Y-%m-%d})" if d.seen else "") for d in devices[:NAMED]]
     return ", ".join(named) + (f" and {len(devices) - NAMED} more" if len(devices) > NAMED else "")
-
-
-def _limits(per_second: float | None) -> str:
-    if per_second is None:
-        return "The homeserver sets the bot no limits that large sessions would feel."
-    return (
-        f"The homeserver lets the bot make {per_second * 60:.0f} requests a minute: large sessions take minutes to "
-        "start. An admin of the homeserver can lift that: `breakout-bot register --admin-token-file FILE`."
-    )
 
 
 def _read(file: Path) -> str:

@@ -18,7 +18,7 @@ from bot.clock import Clock, SystemClock
 from bot.config import Config, read_config
 from bot.credentials import is_accepted, kept, write
 from bot.errors import BotError, ConfigError, LoginLost, MatrixError, Permanent, RateLimited, StoreInUse
-from bot.explained import in_words, lifting, with_config
+from bot.explained import in_words, with_config
 from bot.login import Wishes, log_in, look_around
 from bot.matrix.admin import (
     Override,
@@ -81,7 +81,7 @@ class _Registration:
                 return
             try:
                 password = await self._account()
-                is_lifted = await self._limits()
+                await self._limits()
             finally:
                 await database.close()
             await log_in(self._with(password), Wishes())
@@ -91,12 +91,6 @@ class _Registration:
             raise BotError("The homeserver does not accept the admin's access token: take a new one.") from error
         except MatrixError as error:
             raise BotError(self._refused(error)) from error
-        if not is_lifted:
-            self._say(
-                "The homeserver's limits hold for the bot still. An admin lifts them by --admin-token-file, or by one "
-                "call:\n"
-                f"    {lifting(self._url, self._me)}"
-            )
         self._say(f"Next: `breakout-bot run`, then invite {self._me} to a room and type !breakout there.")
 
     async def _account(self) -> str | None:
@@ -173,17 +167,14 @@ class _Registration:
             )
         return made is not None
 
-    async def _limits(self) -> bool:
-        """Lift them if we may; whether none hold."""
-        if self._config.homeserver.appservice_token is not None:
-            return True
-        if self._means.admin_token is None:
-            return False
+    async def _limits(self) -> None:
+        """Lift them if we may; the login says what is left of them."""
+        if self._config.homeserver.appservice_token is not None or self._means.admin_token is None:
+            return
         async with asking(self._url, self._means.admin_token) as ask:
             if await limits_of(ask, self._me) is not Override.LIFTED:
                 await lift_limits(ask, self._me)
                 self._say("Lifted the homeserver's limits for the bot.")
-        return True
 
     async def _lift_meanwhile(self) -> None:
         """The limits alone, which is what an admin's token is for while the bot runs."""

@@ -9,10 +9,10 @@ from bot.checks.finding import Finding
 from bot.clock import Clock
 from bot.config import AccessConfig
 from bot.errors import MatrixError, Temporary
-from bot.explained import in_words
+from bot.explained import in_words, other_name
 from bot.matrix.http import Ask, asking
 from bot.matrix.ids import server_of
-from bot.matrix.server import About, about, too_old, ways_to_register
+from bot.matrix.server import About, about, server_name, too_old, ways_to_register
 
 MOST_APART = timedelta(seconds=30)
 """So far the two clocks may be apart; the header that tells has whole seconds, and the way takes some."""
@@ -34,6 +34,9 @@ async def homeserver(url: str, clock: Clock, access: AccessConfig, me: str) -> A
             yield Finding("homeserver", ok=False, message=_small(fault), remedy=_small(remedy))
             return
         yield _versions(url, found)
+        if wrong := other_name(me, await server_name(ask)):
+            fault, _, remedy = wrong.partition(". ")
+            yield Finding("server-name", ok=False, message=_small(fault), remedy=_small(remedy))
         if found.time is not None:
             yield _clock(found.time, clock.now())
         finding = await _registration(ask, access, me)

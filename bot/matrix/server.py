@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.errors import Interactive, Permanent, Temporary
+from bot.errors import Interactive, MatrixError, Permanent, Temporary
 from bot.matrix.events import mapping
 from bot.matrix.http import Ask, path
 
@@ -45,6 +45,15 @@ async def about(ask: Ask) -> About:
     found = [_NUMBER.fullmatch(version) for version in versions if isinstance(version, str)]
     newest = max(((int(number[1]), int(number[2])) for number in found if number), default=(0, 0))
     return About(newest, answer.server_time)
+
+
+async def server_name(ask: Ask) -> str | None:
+    """What it calls itself, which is the end of its users' ids; None where it does not tell everybody."""
+    try:
+        name = (await ask("GET", "/_matrix/key/v2/server", timeout_s=10.0)).json.get("server_name")
+    except MatrixError:  # one without federation, or a proxy that keeps it to itself
+        return None
+    return name if isinstance(name, str) else None
 
 
 def too_old(found: About) -> str:

@@ -409,7 +409,7 @@ class Homeserver:
                     "bind_addresses": [HOST],
                     "type": "http",
                     "tls": False,
-                    "resources": [{"names": ["client"]}],
+                    "resources": [{"names": ["client", "keys"]}],
                 }
             ],
             # Nothing leaves this machine.

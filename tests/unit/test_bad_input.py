@@ -155,6 +155,35 @@ async def test_a_wrong_password(shell: Shell) -> None:
     assert left_in(shell.data) == {FILE, "lock"}
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, "run"])
+async def test_the_name_of_another_server(shell: Shell, command: str) -> None:
+    keys = {"GET /_matrix/key/v2/server": says({"server_name": "matrix.example", "verify_keys": {}})}
+    async with answering({**SERVER, **keys}) as url:
+        shell.writes(url)
+        said = await shell.types(command, fails=True)
+    is_plain(said)
+    assert "he homeserver calls itself matrix.example, and homeserver.user_id says hs.example" in said
+    assert 'et `user_id: "@bot:matrix.example"` below homeserver' in said
+    assert "session.json" not in left_in(shell.data)
+
+
+@pytest.mark.parametrize("name", ["HS.example", None, 7])
+async def test_a_server_whose_name_is_right_or_not_told(shell: Shell, name: object) -> None:
+    async with answering({**SERVER, "GET /_matrix/key/v2/server": says({"server_name": name})}) as url:
+        shell.writes(url)
+        assert "refuses the login of @bot:hs.example" in await shell.types("login", fails=True)
+
+
+async def test_a_homeserver_that_does_not_tell_its_name_makes_an_account_of_another(shell: Shell) -> None:
+    register = "/_synapse/admin/v1/register"
+    made = {f"GET {register}": says({"nonce": "n"}), f"POST {register}": says({"user_id": "@bot:matrix.example"})}
+    async with answering({**SERVER, **made}) as url:
+        shell.writes(url, password=None)
+        said = await shell.types("register", fails=True)
+    assert "The homeserver has made @bot:matrix.example" in said
+    assert '`user_id: "@bot:matrix.example"`' in said
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"two words\n", None], ids=["empty", "binary", "two", "missing"])
 @pytest.mark.parametrize(
     ("command", "option"),
