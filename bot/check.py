@@ -78,7 +78,8 @@ async def _looked_at(config: Config, clock: Clock, admin_token: str | None) -> A
         answers |= finding.name == "homeserver" and finding.ok
         yield finding
     if answers:
-        async for finding in account(config, admin_token):
+        needs_admin = [each.needs_admin for each in loaded if each.needs_admin]
+        async for finding in account(config, admin_token, needs_admin):
             yield finding
 
 

@@ -48,6 +48,14 @@ class Closed(Unreachable):
     """The connection was closed without an answer: the server ended, or wants TLS and was not spoken to by it."""
 
 
+class Foreign(Temporary):
+    """A refusal that is none of Matrix: of a proxy that does not let the request through, or has nobody behind it."""
+
+    def __init__(self, status: int, retry_after: timedelta | None = None) -> None:
+        super().__init__(f"HTTP {status} that is no Matrix answer", retry_after)
+        self.status = status
+
+
 class RateLimited(Temporary):
     """The homeserver asks us to wait `retry_after`; the call has not acted."""
 

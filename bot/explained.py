@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from bot.errors import Closed, LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
+from bot.errors import Closed, Foreign, LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
 
 _COMMAND = re.compile(r"\bbreakout-bot (?:login|check|run|register|config)\b(?! --config)")
 
@@ -32,6 +32,12 @@ def in_words(url: str, error: MatrixError) -> str:
             return (
                 f"The homeserver at {url} does not answer: {error.reason}. See whether it runs, {tls}and whether "
                 f"homeserver.url is its address: {look}."
+            )
+        case Foreign():
+            return (
+                f"What stands before the homeserver at {url} does not let a request through (HTTP {error.status}): a "
+                "proxy must pass on /_matrix, and for what an admin does /_synapse/admin; or set homeserver.url to the "
+                "homeserver's own address."
             )
         case Temporary():
             return (
@@ -61,6 +67,14 @@ def other_name(me: str, name: str | None) -> str:
     return (
         f"The homeserver calls itself {name}, and homeserver.user_id says {server}. Set `user_id: "
         f'"@{localpart}:{name}"` below homeserver, or homeserver.url to the address of {server}.'
+    )
+
+
+def promoting(url: str, me: str) -> str:
+    """The one call by which an admin of a Synapse makes the bot another one."""
+    return (
+        '`curl -X PUT -H "Authorization: Bearer $ADMIN_TOKEN" -d \'{"admin": true}\' '
+        f'"{url}/_synapse/admin/v1/users/{me}/admin"`'
     )
 
 

@@ -31,6 +31,12 @@ class Loaded:
         """Other first words, each with the declared one that it stands for."""
         return self.plugin.names(self.config) if self.plugin.names else {}
 
+    @property
+    def needs_admin(self) -> str:
+        """The setting for which the bot's account must be an admin of the homeserver; "" for none."""
+        setting = self.plugin.needs_admin(self.config) if self.plugin.needs_admin else ""
+        return setting and f"plugins.{self.name}.{setting}"
+
 
 def load(plugins: Mapping[str, dict[str, Any] | None]) -> tuple[Loaded, ...]:
     """Load each plugin that the settings name; `ConfigError` with the path of each wrong setting."""

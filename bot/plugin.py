@@ -317,6 +317,9 @@ class Plugin(Generic[S]):
     """The reconciler's keys to look at when the process starts."""
     at_scrape: Callable[[S], Awaitable[None]] | None = None
     """Brings the metrics up to date that are read from the store; called before each scrape."""
+    needs_admin: Callable[[Any], str] | None = None
+    """From the plugin's settings: the one that works only where the bot's account is an admin of the homeserver, as it
+    is written ("members: force_join"); "" for none. `check` looks whether the account is one."""
     put_back: Callable[[S, Unit], Awaitable[None]] | None = None
     """Called once, before anything else, where the store was put back from a backup: the plugin's tables are as they
     were on that day, and the homeserver has moved on."""

@@ -17,6 +17,7 @@ from bot.clock import Clock, SystemClock
 from bot.config import Config, read_config
 from bot.credentials import Credentials, credentials, key_store, service_of
 from bot.errors import BotError, LoginLost, MatrixError, Temporary
+from bot.explained import in_words
 from bot.health import Health, answers, serving, watch_loop
 from bot.loader import load, owners
 from bot.logs import log_what_nobody_awaited, set_up_logs
@@ -104,7 +105,7 @@ async def _serve(
 async def logged_in(config: Config, clock: Clock) -> Credentials:
     """The login, asked for until the homeserver answers: it may start after us; `ConfigError` where it refuses."""
     return await _until_answered(
-        lambda: credentials(config.homeserver, config.store.path), "the bot could not log in yet", clock
+        lambda: credentials(config.homeserver, config.store.path), "the bot could not log in yet", config, clock
     )
 
 
@@ -127,21 +128,21 @@ async def _have_identity(account: NioHomeserver, keys: KeyStore, config: Config,
 
     health.unsigned = "the bot's device is not signed by its account's identity yet"
     try:
-        await _until_answered(sign, "the device could not be signed yet", health.clock)
+        await _until_answered(sign, "the device could not be signed yet", config, health.clock)
         health.unsigned = ""
     except BotError as error:
         health.unsigned = "other people's apps do not know this device as the bot's own; the log says what to do"
         log.error("other people's apps do not know this device as the bot's own", why=str(error))  # noqa: TRY400
 
 
-async def _until_answered(call: Callable[[], Awaitable[T]], otherwise: str, clock: Clock) -> T:
+async def _until_answered(call: Callable[[], Awaitable[T]], otherwise: str, config: Config, clock: Clock) -> T:
     """What `call` returns, tried again after a growing pause as long as the homeserver fails for now."""
     pause = FIRST_PAUSE
     while True:
         try:
             return await call()
         except Temporary as error:
-            log.warning(otherwise, why=str(error))
+            log.warning(otherwise, why=in_words(str(config.homeserver.url).rstrip("/"), error))
             await clock.sleep_until(clock.now() + max(pause, error.retry_after or timedelta()))
             pause = min(2 * pause, LONGEST_PAUSE)
 

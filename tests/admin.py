@@ -32,11 +32,15 @@ class Shell:
         self.ended: object = None
         """The exit code of what was typed last."""
 
-    def writes(self, url: str, user: str = ME, **homeserver: Any) -> None:
-        """The settings: those of `homeserver` besides, and a password unless it says otherwise."""
+    def writes(
+        self, url: str, user: str = ME, *, breakout: Mapping[str, object] | None = None, **homeserver: Any
+    ) -> None:
+        """The settings: those of `homeserver` and `breakout` besides, and a password unless it says otherwise."""
         given = {"url": url, "user_id": user, "password": "secret", **homeserver}
         given = {name: value for name, value in given.items() if value is not None}
-        self.settings.write_text(yaml.safe_dump({"homeserver": given, "store": {"path": str(self.data)}}))
+        plugins = {"breakout": dict(breakout or {})}
+        settings = {"homeserver": given, "store": {"path": str(self.data)}, "plugins": plugins}
+        self.settings.write_text(yaml.safe_dump(settings))
 
     async def types(self, command: str, *more: str, fails: bool = False) -> str:
         """What the command says, on both streams; whose exit code tells of a failure or does not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from bot.checks.finding import Finding
@@ -10,9 +10,9 @@ from bot.checks.rooms import rooms
 from bot.config import Config
 from bot.credentials import Credentials, existing_key_store, is_accepted, kept
 from bot.credentials import credentials as credentials_of
-from bot.errors import BotError, MatrixError, Permanent, Temporary
-from bot.explained import in_words, lifting
-from bot.matrix.admin import Override, limits_of
+from bot.errors import BotError, Foreign, MatrixError, Permanent, Temporary
+from bot.explained import in_words, lifting, promoting
+from bot.matrix.admin import Override, is_admin, limits_of
 from bot.matrix.client import LIMITS
 from bot.matrix.crypto.cross_signing import Chain, as_others_see_it, has_recovery
 from bot.matrix.devices import leftovers
@@ -32,10 +32,14 @@ class _Place:
     me: UserId
     login: Credentials
     ask: Ask
+    needs_admin: Sequence[str]
 
 
-async def account(config: Config, admin_token: str | None) -> AsyncIterator[Finding]:
-    """What was found; nobody is logged in for it, and nothing is changed."""
+async def account(config: Config, admin_token: str | None, needs_admin: Sequence[str] = ()) -> AsyncIterator[Finding]:
+    """What was found; nobody is logged in for it, and nothing is changed.
+
+    `needs_admin` are the settings for which the account must be an admin of the homeserver.
+    """
     url = str(config.homeserver.url).rstrip("/")
     try:
         login = await _login(config)
@@ -45,7 +49,7 @@ async def account(config: Config, admin_token: str | None) -> AsyncIterator[Find
         me = UserId(login.user_id)
         yield Finding("login", ok=True, message=f"logged in as {me}, device {login.device_id}")
         async with asking(url, login.access_token) as ask:
-            place = _Place(config, url, me, login, ask)
+            place = _Place(config, url, me, login, ask, needs_admin)
             async for finding in _all(place, admin_token):
                 yield finding
     except MatrixError as error:
@@ -86,6 +90,8 @@ async def _all(place: _Place, admin_token: str | None) -> AsyncIterator[Finding]
             remedy="run `breakout-bot login`, and keep what it shows",
         )
     yield await _limits(place, admin_token)
+    for setting in place.needs_admin:
+        yield await _admin(place, setting)
     old = await leftovers(place.ask, place.config.homeserver.device_name, place.login.device_id)
     if old:
         yield Finding(
@@ -132,6 +138,26 @@ def _identity(chain: Chain) -> Finding:
         ok=False,
         message=f"encrypted rooms: other people's apps do not trust the bot, since {first}",
         remedy="run `breakout-bot login`",
+    )
+
+
+async def _admin(place: _Place, setting: str) -> Finding:
+    try:
+        if await is_admin(place.ask, place.me):
+            return Finding("admin", ok=True, message=f"the bot's account is an admin of the homeserver, for {setting}")
+    except (Permanent, Foreign):
+        return Finding(
+            "admin",
+            ok=False,
+            message=f"{setting} does nothing here: the homeserver is no Synapse, or a proxy keeps its admin API back",
+            remedy="have the proxy pass /_synapse/admin on for the bot, set homeserver.url to Synapse's own address, "
+            "or take the setting out",
+        )
+    return Finding(
+        "admin",
+        ok=False,
+        message=f"{setting} does nothing yet: the bot's account is no admin of the homeserver",
+        remedy=f"have an admin make it one: {promoting(place.url, place.me)}; or take the setting out",
     )
 
 

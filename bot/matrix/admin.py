@@ -82,6 +82,17 @@ async def register_as_admin(ask: Ask, user: UserId, password: str, display_name:
     await ask("PUT", _user(user), {"password": password, "logout_devices": False, "displayname": display_name})
 
 
+async def is_admin(ask: Ask, me: UserId) -> bool:
+    """Whether the account that asks is an admin. Raises `Permanent`, `Foreign` where there is no admin API."""
+    try:
+        await ask("GET", _user(me))
+    except Permanent as refused:
+        if refused.errcode == "M_FORBIDDEN":
+            return False
+        raise
+    return True
+
+
 async def limits_of(ask: Ask, user: UserId) -> Override:
     """What limits an admin set for the account."""
     found: Mapping[str, Any] = (await ask("GET", _limits(user))).json

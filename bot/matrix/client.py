@@ -12,7 +12,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from bot.clock import Clock
-from bot.errors import Permanent, RateLimited, Temporary
+from bot.errors import Foreign, Permanent, RateLimited, Temporary
 from bot.matrix.batch import batch_of, events_of, sync_filter
 from bot.matrix.crypto.cross_signing import Account, Chain, as_others_see_it, has_recovery
 from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
@@ -235,7 +235,10 @@ class NioHomeserver:
     async def bring_in(self, room: RoomId, user: UserId) -> None:
         """Have a user of our own server join, by Synapse's admin API ("Edit room membership"); fine if they are in."""
         where = f"/_synapse/admin/v1/join/{quote(room, safe='')}"
-        await self._change(room, where, {"user_id": user}, Urgency.INVITE, lambda now: now == "join")
+        try:
+            await self._change(room, where, {"user_id": user}, Urgency.INVITE, lambda now: now == "join")
+        except Foreign as refused:  # many proxies let only /_matrix through, and will do so tomorrow
+            raise Permanent(refused.status, "M_UNRECOGNIZED", "a proxy does not pass /_synapse/admin on") from refused
 
     async def _member(
         self, room: RoomId, verb: str, user: UserId, reason: str, urgency: Urgency, is_so: Callable[[str], bool]

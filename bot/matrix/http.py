@@ -20,7 +20,17 @@ from urllib.parse import quote, urlencode
 import aiohttp
 from nio.client.async_client import AsyncClient, AsyncClientConfig
 
-from bot.errors import Closed, Interactive, LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
+from bot.errors import (
+    Closed,
+    Foreign,
+    Interactive,
+    LoginLost,
+    MatrixError,
+    Permanent,
+    RateLimited,
+    Temporary,
+    Unreachable,
+)
 from bot.matrix.received import received
 from bot.metrics import Metrics
 
@@ -254,6 +264,8 @@ def _refusal(status: int, body: Mapping[str, Any], headers: Mapping[str, str]) -
         )
     if 400 <= status < 500 and (isinstance(errcode, str) or status in _PERMANENT_WITHOUT_ERRCODE):  # noqa: PLR2004
         return Permanent(status, str(errcode or f"HTTP_{status}"), message)
+    if 400 <= status < 500:  # noqa: PLR2004
+        return Foreign(status, _pause(body, headers))
     return Temporary(f"HTTP {status}: {message}", _pause(body, headers))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.errors import Interactive, MatrixError, Permanent, Temporary
+from bot.errors import Foreign, Interactive, MatrixError, Permanent, Temporary
 from bot.matrix.events import mapping
 from bot.matrix.http import Ask, path
 
@@ -37,7 +37,7 @@ async def about(ask: Ask) -> About:
     """Ask a homeserver what it is. Raises `Temporary` where nothing answers, or no homeserver."""
     try:
         answer = await ask("GET", "/_matrix/client/versions")
-    except Permanent as refused:
+    except (Permanent, Foreign) as refused:
         raise Temporary(f"HTTP {refused.status} to the question for its versions") from refused
     versions = answer.json.get("versions")
     if not isinstance(versions, list):

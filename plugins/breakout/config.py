@@ -99,7 +99,8 @@ class BreakoutConfig(PluginConfig):
     members: Literal["invite", "force_join"] = Field(
         "invite",
         description="How people come into their rooms: by an invite that they accept, or, where the bot is an admin of "
-        "its Synapse, at once and without a tap (`force_join`; people of other servers are invited).",
+        "its Synapse, at once and without a tap (`force_join`; people of other servers are invited). `check` says "
+        "whether it is one.",
     )
     call_event_types: tuple[str, ...] = Field(
         ("org.matrix.msc3401.call.member", "m.call.member"),

@@ -33,6 +33,11 @@ def names(config: BreakoutConfig) -> Mapping[str, str]:
     return {name: NAME for name in config.names if name != NAME}
 
 
+def needs_admin(config: BreakoutConfig) -> str:
+    """Only an admin may have other people join."""
+    return "members: force_join" if config.members == "force_join" else ""
+
+
 async def refusal(error: Exception, state: Plug, unit: Unit, room: RoomId) -> Doc | None:
     """The sentence of a refusal of the rules."""
     return await subject.explained(state, unit, room, error)
@@ -70,6 +75,7 @@ plugin: Plugin[Plug] = Plugin(
     migrations="plugins.breakout.migrations",
     start_keys=start_keys,
     at_scrape=at_scrape,
+    needs_admin=needs_admin,
     put_back=put_back,
 )
 

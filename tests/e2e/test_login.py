@@ -128,6 +128,19 @@ async def test_a_new_identity_that_is_refused_leaves_nothing_behind(admin: Shell
     assert KNOWN in await admin.types("check")
 
 
+async def test_check_tells_whether_the_bot_may_have_people_join(
+    admin: Shell, homeserver: Homeserver, people: People
+) -> None:
+    me = homeserver.user_id(people.localpart("bot"))
+    admin.writes(homeserver.url, me, breakout={"members": "force_join"})
+    await admin.types("login")
+    said = await admin.types("check", fails=True)
+    assert "✗ plugins.breakout.members: force_join does nothing yet" in said
+    assert f"{homeserver.url}/_synapse/admin/v1/users/{me}/admin" in said
+    await homeserver.make_admin(me)
+    assert "✓ the bot's account is an admin of the homeserver" in await admin.types("check")
+
+
 async def test_check_makes_no_device_and_no_folder(admin: Shell) -> None:
     said = await admin.types("check", fails=True)
     assert f"✗ the bot has not logged in yet — run `breakout-bot login --config {admin.settings}`" in said

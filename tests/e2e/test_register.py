@@ -17,7 +17,9 @@ from bot.testing.pytest_plugin import People
 from bot.testing.raw import RawUser, open_session
 from bot.testing.synapse import Homeserver
 from tests.admin import Shell, shell
+from tests.e2e.program import running
 from tests.e2e.test_login import KNOWN, recovery_key
+from tests.e2e.test_session_on_synapse import is_played_encrypted, with_devices
 
 __all__ = ["shell"]
 
@@ -214,6 +216,22 @@ async def test_an_application_service_has_no_limits_and_knows_its_messages_again
             batch = await account.sync(since, 10)
         echoes = {e["event_id"]: e["unsigned"]["transaction_id"] for e in batch.joined[room].timeline}
         assert echoes == {event: f"txn{n}" for n, event in enumerate(sent)}
+
+
+async def test_an_application_service_leads_an_encrypted_session(shell: Shell, tmp_path: Path) -> None:
+    registration = tmp_path / "service.yaml"
+    shell.writes("http://127.0.0.1:1", "@breakout:localhost", password=None)
+    await shell.types("register", "--appservice", str(registration))
+    async with Homeserver(limits="stock", settings={"app_service_config_files": [str(registration)]}) as server:
+        token, quick = str(shell.data / "appservice-token"), {"closing_notice": 1, "long_closing_notice": 1}
+        shell.writes(server.url, "@breakout:localhost", password=None, appservice_token_file=token, breakout=quick)
+        recovery_key(await shell.types("register"))
+        async with (
+            running(tmp_path, "--config", str(shell.settings)),
+            with_devices(server, tmp_path, "mia", "ann", "bob") as persons,
+        ):
+            await is_played_encrypted("@breakout:localhost", *persons)
+            assert KNOWN in await shell.types("check")
 
 
 async def test_a_file_that_is_no_registration_is_not_replaced(shell: Shell, tmp_path: Path) -> None:

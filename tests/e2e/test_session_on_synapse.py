@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from bot.app import App, running
 from bot.clock import SystemClock
@@ -84,43 +83,56 @@ async def test_people_are_split_and_brought_back(homeserver: Homeserver, people:
             assert await guest.joined_rooms() == {main}
 
 
-async def test_the_same_in_encrypted_rooms(homeserver: Homeserver, people: People, tmp_path: Path) -> None:
+@asynccontextmanager
+async def with_devices(server: Homeserver, folder: Path, *localparts: str) -> AsyncIterator[list[EncryptedUser]]:
+    """New people whose devices can encrypt."""
     async with open_session() as session, AsyncExitStack() as stack:
 
-        async def come(name: str) -> EncryptedUser:
-            login = await homeserver.account(people.localpart(name), "secret", name)
-            made = EncryptedUser(session, homeserver.url, login, tmp_path / name, name=name)
+        async def come(localpart: str) -> EncryptedUser:
+            login = await server.account(localpart, "secret", localpart)
+            made = EncryptedUser(session, server.url, login, folder / localpart, name=localpart)
             stack.push_async_callback(made.close)
             await made.published()
             return made
 
-        mia, *guests = [await come(name) for name in ("Mia", "Ann", "Bob", "Cleo", "Dan")]
-        settings: dict[str, Any] = {"closing_notice": 1, "long_closing_notice": 1}
-        bot = await stack.enter_async_context(
-            bot_on(homeserver, people.localpart("breakout"), tmp_path / "bot", **settings)
-        )
-        main = await mia.create_room("Class 7b", invite=guests, encrypted=True, powers={bot: 100})
-        for guest in guests:
-            await guest.join(main)
-        await mia.invite(main, bot)
-        await mia.message("setup 4", main)
-        await mia.say(main, "!breakout setup 2")
-        await mia.message("2 breakout rooms are planned", main)
-        await mia.say(main, "!breakout start 20m")
-        rooms = {}
-        for guest in guests:
-            rooms[guest.user_id] = (await guest.invited(" · Class 7b")).room
-            await guest.join(rooms[guest.user_id])
-            await guest.message("Welcome to", rooms[guest.user_id])
-        await mia.say(main, "!breakout broadcast Hello")
-        await mia.message("Said in 2 rooms", main)
-        for guest in guests:
-            await guest.message("Mia: Hello", rooms[guest.user_id])
-        await guests[0].say(rooms[guests[0].user_id], "!help Where are we?")
-        await guests[0].message("moderators are told", rooms[guests[0].user_id])
-        await mia.say(main, "!breakout end")
-        await mia.message("everybody is back here", main)
-        for guest in guests:
-            await guest.membership(rooms[guest.user_id], guest, "leave")
-        for person in (mia, *guests):
-            assert not person.unreadable()
+        yield [await come(localpart) for localpart in localparts]
+
+
+async def is_played_encrypted(bot: str, mia: EncryptedUser, *guests: EncryptedUser) -> None:
+    """A session from the greeting to the end, of which everybody can read all that is said to them."""
+    main = await mia.create_room("Class 7b", invite=guests, encrypted=True, powers={bot: 100})
+    for guest in guests:
+        await guest.join(main)
+    await mia.invite(main, bot)
+    await mia.message("setup 4", main)
+    await mia.say(main, "!breakout setup 2")
+    await mia.message("2 breakout rooms are planned", main)
+    await mia.say(main, "!breakout start 20m")
+    rooms = {}
+    for guest in guests:
+        rooms[guest.user_id] = (await guest.invited(" · Class 7b")).room
+        await guest.join(rooms[guest.user_id])
+        await guest.message("Welcome to", rooms[guest.user_id])
+    await mia.say(main, "!breakout broadcast Hello")
+    await mia.message("Said in 2 rooms", main)
+    for guest in guests:
+        await guest.message(f"{mia.name}: Hello", rooms[guest.user_id])
+    await guests[0].say(rooms[guests[0].user_id], "!help Where are we?")
+    await guests[0].message("moderators are told", rooms[guests[0].user_id])
+    await mia.say(main, "!breakout end")
+    await mia.message("everybody is back here", main)
+    for guest in guests:
+        await guest.membership(rooms[guest.user_id], guest, "leave")
+    for person in (mia, *guests):
+        assert not person.unreadable()
+
+
+async def test_the_same_in_encrypted_rooms(homeserver: Homeserver, people: People, tmp_path: Path) -> None:
+    names = [people.localpart(name) for name in ("Mia", "Ann", "Bob", "Cleo", "Dan")]
+    async with (
+        with_devices(homeserver, tmp_path, *names) as persons,
+        bot_on(
+            homeserver, people.localpart("breakout"), tmp_path / "bot", closing_notice=1, long_closing_notice=1
+        ) as bot,
+    ):
+        await is_played_encrypted(bot, *persons)

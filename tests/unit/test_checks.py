@@ -19,10 +19,11 @@ from bot.checks.machine import space
 from bot.checks.rooms import rooms
 from bot.clock import SystemClock
 from bot.config import AccessConfig, Config
+from bot.loader import load
 from bot.matrix.http import asking
 from bot.matrix.ids import UserId
 from bot.testing.clock import FakeClock
-from tests.admin import ME, V3, VERSIONS, Answers, answering, refusal, says
+from tests.admin import ME, V3, VERSIONS, Answers, answering, html, refusal, says
 
 NEW = says({"versions": ["v1.12"]})
 
@@ -92,7 +93,9 @@ def test_little_space_is_told(free: int, ok: bool, said: str) -> None:
 # --- the account
 
 
-async def of_account(answers: Answers, token: str | None = None) -> dict[str, Finding]:
+async def of_account(
+    answers: Answers, token: str | None = None, needs_admin: tuple[str, ...] = ()
+) -> dict[str, Finding]:
     answers = {
         f"GET {V3}account/whoami": says({"user_id": ME, "device_id": "D"}),
         f"GET {V3}capabilities": says({"capabilities": {"m.room_versions": {"available": {"10": "stable"}}}}),
@@ -103,7 +106,7 @@ async def of_account(answers: Answers, token: str | None = None) -> dict[str, Fi
     }
     async with answering(answers) as url:
         login = {"url": url, "user_id": ME, "access_token": "t"}
-        return await all_of(account(Config.model_validate({"homeserver": login}), token))
+        return await all_of(account(Config.model_validate({"homeserver": login}), token, needs_admin))
 
 
 DATA = f"GET {V3}user/{ME}/account_data/org.breakoutbot.limits"
@@ -132,6 +135,34 @@ async def test_the_limits_are_told(answers: Answers, token: str | None, ok: bool
     assert said in found.message
     if "12 requests" in said:
         assert "override_ratelimit" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok", "said", "remedy"),
+    [
+        (says({"name": ME, "admin": True}), True, "is an admin of the homeserver", ""),
+        (
+            refusal(403, "M_FORBIDDEN", "You are not a server admin"),
+            False,
+            "does nothing yet",
+            f'/_synapse/admin/v1/users/{ME}/admin"`',
+        ),
+        (refusal(404, "M_UNRECOGNIZED"), False, "is no Synapse", "take the setting out"),
+        (html(404), False, "a proxy keeps its admin API back", "pass /_synapse/admin on"),
+    ],
+)
+async def test_a_setting_that_needs_an_admin(answer: Any, ok: bool, said: str, remedy: str) -> None:
+    (breakout,) = load({"breakout": {"members": "force_join"}})
+    assert breakout.needs_admin == "plugins.breakout.members: force_join"
+    found = (await of_account({f"GET /_synapse/admin/v2/users/{ME}": answer}, None, (breakout.needs_admin,)))["admin"]
+    assert found.ok is ok
+    assert breakout.needs_admin in found.message
+    assert said in found.message
+    assert remedy in found.remedy
+
+
+def test_without_such_a_setting_nobody_asks_for_an_admin() -> None:
+    assert [each.needs_admin for each in load({"breakout": {}, "hello": {}})] == ["", ""]
 
 
 @pytest.mark.parametrize(("versions", "ok"), [({"9": "stable"}, False), ({}, False), ({"11": "s", "12": "s"}, True)])

@@ -236,3 +236,9 @@ async def test_requests_are_counted_by_what_they_are_about_and_what_came_of_them
 
 def samples(metrics: Metrics, name: str) -> list[Any]:
     return [sample for family in metrics.registry.collect() for sample in family.samples if sample.name == name]
+
+
+async def test_a_proxy_that_keeps_the_admin_api_back_is_not_asked_again() -> None:
+    async with at(Server(post_join=(404, "page not found"))) as account:
+        with pytest.raises(Permanent, match="a proxy"):
+            await account.bring_in(ROOM, ANN)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from bot.config import Config
 from bot.credentials import Credentials
@@ -58,8 +59,12 @@ async def test_the_first_login_is_tried_until_the_homeserver_answers(tmp_path: P
         web.Response(status=403, text="<html>"),
         web.json_response(LOGIN),
     ]
-    assert await logging_in(answers, tmp_path, clock) == Credentials(ME, "D", "t")
+    with capture_logs() as logged:
+        assert await logging_in(answers, tmp_path, clock) == Credentials(ME, "D", "t")
     assert clock.slept == [5, 300, 20]
+    assert "no Matrix homeserver, or a broken one: HTTP 502" in logged[0]["why"]
+    assert "try again in 300 seconds" in logged[1]["why"]
+    assert "does not let a request through (HTTP 403)" in logged[2]["why"]
 
 
 async def test_a_refused_login_ends_the_program(tmp_path: Path) -> None:
