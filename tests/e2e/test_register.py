@@ -218,11 +218,14 @@ async def test_an_application_service_has_no_limits_and_knows_its_messages_again
         assert echoes == {event: f"txn{n}" for n, event in enumerate(sent)}
 
 
+@pytest.mark.slow
 async def test_an_application_service_leads_an_encrypted_session(shell: Shell, tmp_path: Path) -> None:
     registration = tmp_path / "service.yaml"
     shell.writes("http://127.0.0.1:1", "@breakout:localhost", password=None)
     await shell.types("register", "--appservice", str(registration))
-    async with Homeserver(limits="stock", settings={"app_service_config_files": [str(registration)]}) as server:
+    async with Homeserver(
+        limits="stock", settings={"app_service_config_files": ["service.yaml", str(registration)]}
+    ) as server:
         token, quick = str(shell.data / "appservice-token"), {"closing_notice": 1, "long_closing_notice": 1}
         shell.writes(server.url, "@breakout:localhost", password=None, appservice_token_file=token, breakout=quick)
         recovery_key(await shell.types("register"))
