@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,6 +57,14 @@ class RoomStates:
             UserId(row.state_key): _membership(row.content, row.sender, row.at_ms)
             for row in await self._connection.execute(query)
         }
+
+    async def members_in(self, rooms: Iterable[RoomId]) -> Sequence[tuple[RoomId, UserId, Membership]]:
+        """What `members` says, of several rooms."""
+        query = select(room_state).where(room_state.c.room.in_(tuple(rooms)), room_state.c.type == "m.room.member")
+        return [
+            (RoomId(row.room), UserId(row.state_key), _membership(row.content, row.sender, row.at_ms))
+            for row in await self._connection.execute(query)
+        ]
 
     async def power(self, room: RoomId) -> Power:
         """Who may do what."""

@@ -89,6 +89,7 @@ class Outcome:
     note: Note | None = None
     desk: str | None = None
     gone: RoomId | None = None
+    is_creation: bool = False
     refused: bool = False
     """The homeserver refuses it, which is noted instead."""
 
@@ -191,6 +192,8 @@ class CarryOut:
         async with self._host.unit() as unit:
             for outcome in done:
                 for room, type_, key, content, sender in outcome.state:
+                    if outcome.is_creation and await unit.rooms.content(room, type_, key) is not None:
+                        continue  # sync was faster, and knows what came after the creation
                     await unit.rooms.assume(room, type_, key, content, sender)
                 if outcome.gone is not None:
                     await unit.rooms.forget(outcome.gone)
@@ -308,7 +311,7 @@ class CarryOut:
         for user in invite:
             state += self._member(room, user, "invite").state
         if task.session is None:
-            return Outcome(tuple(state), desk=room)
+            return Outcome(tuple(state), desk=room, is_creation=True)
 
         def note(session: Session, unit: Unit) -> Change[None]:
             change = room_made(session, step.number, room)
@@ -318,7 +321,7 @@ class CarryOut:
                 notices += change.notices
             return Change(change.session, None, tuple(notices))
 
-        return Outcome(tuple(state), note)
+        return Outcome(tuple(state), note, is_creation=True)
 
     async def _still_invited(self, task: Task, step: MakeRoom) -> tuple[str, ...]:
         """Whom to invite at the creation: somebody may have been moved, or have gone, since the step was planned."""

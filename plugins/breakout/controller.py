@@ -12,14 +12,14 @@ import structlog
 
 from bot.errors import Permanent, Temporary
 from bot.matrix.events import RawEvent
-from bot.matrix.ids import EventId, RoomId, UserId, server_of
+from bot.matrix.ids import EventId, RoomId, server_of
 from bot.plugin import Host, Unit
 from plugins.breakout import announce
 from plugins.breakout.carry_out import CarryOut, Task
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.ending import deleted
-from plugins.breakout.domain.changes.observed import gone_people, invited, membership, room_made, unattended, unlocked
+from plugins.breakout.domain.changes.observed import gone_people, room_made, seat_found, unattended, unlocked
 from plugins.breakout.domain.changes.people import capacity
 from plugins.breakout.domain.desired import (
     DESK,
@@ -33,14 +33,14 @@ from plugins.breakout.domain.desired import (
     stray_wish,
 )
 from plugins.breakout.domain.estimate import paced
-from plugins.breakout.domain.model import Errand, Phase, Presence, Seat, Session, Settings
+from plugins.breakout.domain.model import Errand, Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance, board_moment, next_moment
 from plugins.breakout.domain.notices import Notice, RoomClosed
 from plugins.breakout.domain.pauses import Pauses
 from plugins.breakout.domain.plan import Stage, Step, plan
 from plugins.breakout.follow import Follower
 from plugins.breakout.metrics import Metrics
-from plugins.breakout.observe import Hall, look, rooms_of, see
+from plugins.breakout.observe import Hall, look, members_in, rooms_of, see
 from plugins.breakout.record import Record, note_of
 from plugins.breakout.relaying import to_relay
 from plugins.breakout.restore import Restorer
@@ -255,39 +255,25 @@ class Controller:
             power = await unit.rooms.content(RoomId(room.room_id or ""), "m.room.power_levels") if room.locked else None
             if power is not None and not is_locked(power):
                 session = _added(unlocked(session, room.number, now=unit.now), notices)
+        rooms = [RoomId(room.room_id) for room in session.open_rooms if room.room_id is not None]
+        members = await members_in(unit.rooms, rooms, self._host.me)
+        seats_a_room = capacity(session, hall.people)
         for seat in session.seats.values():
-            room_id = session.room(seat.room).room_id
-            if seat.presence is not Presence.ASSIGNED or room_id is None or seat.user in session.passed:
+            member = members.get(session.room(seat.room).room_id or "", {}).get(seat.user)
+            if member is None or seat.user in session.passed:
                 continue
-            if before.room(seat.room).room_id is None:
-                session = await self._declined(unit, session, seat)
-            there = await unit.rooms.content(RoomId(room_id), "m.room.member", seat.user) or {}
-            if there.get("membership") in ("invite", "join"):
-                change = invited(session, seat.user, seat.room, now=unit.now, settings=self._settings)
-                session = _added(change, notices)
-            if there.get("membership") == "join":
-                joined = membership(
-                    session,
-                    seat.room,
-                    seat.user,
-                    before="invite",
-                    after="join",
-                    by_self=True,
-                    by_bot=False,
-                    moderator=seat.user in hall.moderators,
-                    now=unit.now,
-                    capacity=capacity(session, hall.people),
-                )
-                session = _added(joined, notices)
+            change = seat_found(
+                session,
+                seat,
+                member,
+                fresh=before.room(seat.room).room_id is None,
+                moderator=seat.user in hall.moderators,
+                now=unit.now,
+                settings=self._settings,
+                capacity=seats_a_room,
+            )
+            session = _added(change, notices)
         return session, notices
-
-    async def _declined(self, unit: Unit, session: Session, seat: Seat) -> Session:
-        """The session in which somebody has declined who did so before we knew of the room: it is adopted just now."""
-        room_id = session.room(seat.room).room_id
-        member = (await unit.rooms.members(RoomId(room_id or ""))).get(UserId(seat.user))
-        if member is None or member.membership != "leave" or member.sender != seat.user:
-            return session
-        return session.with_seats(replace(seat, presence=Presence.DECLINED))
 
     async def _adopt_desk(self, unit: Unit, desk: Desk | None, ours: Ours) -> Desk | None:
         if desk is None or desk.room is not None or (found := _with_key(ours, desk.creation_key)) is None:

@@ -154,7 +154,7 @@ async def see(rooms: RoomStates, room: RoomId, me: UserId) -> SeenRoom | None:
         return None
     topic = (await rooms.content(room, "m.room.topic") or {}).get("topic")
     return SeenRoom(
-        members={user: Member(m.membership, by_self=m.sender == user) for user, m in members.items() if user != me},
+        members={user: _member(member, user, me) for user, member in members.items() if user != me},
         power=await rooms.content(room, "m.room.power_levels") or {},
         join_rules=await rooms.content(room, "m.room.join_rules") or {},
         name=await rooms.name(room) or "",
@@ -162,6 +162,18 @@ async def see(rooms: RoomStates, room: RoomId, me: UserId) -> SeenRoom | None:
         encrypted=await is_encrypted(rooms, room),
         marker=await rooms.content(room, MARKER),
     )
+
+
+async def members_in(rooms: RoomStates, where: Iterable[RoomId], me: UserId) -> Mapping[str, Mapping[str, Member]]:
+    """Who is, was or is invited in each of these rooms, by room and person."""
+    found: dict[str, dict[str, Member]] = {}
+    for room, user, member in await rooms.members_in(where):
+        found.setdefault(room, {})[user] = _member(member, user, me)
+    return found
+
+
+def _member(member: Membership, user: UserId, me: UserId) -> Member:
+    return Member(member.membership, by_self=member.sender == user, by_bot=member.sender == me, at=member.at)
 
 
 async def markers_of(rooms: RoomStates, main: RoomId, me: UserId) -> Mapping[RoomId, Content]:

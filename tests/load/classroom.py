@@ -137,6 +137,8 @@ class Classroom:
         self._tally.sessions += 1
 
     async def _round(self) -> None:
+        while len(self._people) - len(self._out) < ROOMS:  # else rooms would be empty, and no start is possible
+            await self._comes_back()
         start = self._chance.choice(("start", "start 30m"))
         await (self._at_once(start, start) if self._chance.random() < 0.2 else self._types(start))
         self._away.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -39,10 +40,13 @@ _ONLY_THE_BOT = (
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One person's membership of a room, and whether they caused it themselves."""
+    """One person's membership of a room, who caused it, and when."""
 
     membership: str
     by_self: bool = False
+    by_bot: bool = False
+    at: datetime | None = None
+    """By the homeserver's clock; by ours where a step of ours is not told by sync yet."""
 
 
 @dataclass(frozen=True, slots=True)

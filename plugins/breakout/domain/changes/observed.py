@@ -10,6 +10,7 @@ from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.people import left_main
 from plugins.breakout.domain.changes.rooms import stay_put
 from plugins.breakout.domain.changes.seats import INSIDE, given, rooms_with_space
+from plugins.breakout.domain.desired import Member
 from plugins.breakout.domain.model import Door, Help, Mode, Person, Phase, Presence, Room, Seat, Session, Settings
 from plugins.breakout.domain.notices import (
     Notice,
@@ -103,18 +104,68 @@ def room_lost(session: Session, number: int, room_id: str) -> Change[None]:
         return room_closed(session, number)
     anew = replace(room, room_id=None, attempt=room.attempt + 1, welcomed_at=None, welcomed_again=False, locked=False)
     session = stay_put(session.with_room(anew), number)
-    again = (
-        replace(
-            seat, presence=Presence.ASSIGNED, invited_at=None, invite_count=seat.invite_count + 1, needs_invite=True
-        )
-        for seat in session.people_of(number)
-        if seat.presence in INSIDE | {Presence.INVITED}
-    )
+    again = (_invited_anew(seat) for seat in session.people_of(number) if seat.presence in INSIDE | {Presence.INVITED})
     session = session.with_seats(*again)
     users = tuple(seat.user for seat in session.people_of(number) if seat.presence is Presence.ASSIGNED)
     if not is_running(session) or not users:
         return Change(session, None)
     return Change(session, None, (RoomMadeAnew(session.id, session.round, number, anew.attempt, users),))
+
+
+def seat_found(
+    session: Session,
+    seat: Seat,
+    member: Member,
+    *,
+    fresh: bool,
+    moderator: bool,
+    now: datetime,
+    settings: Settings,
+    capacity: int | None,
+) -> Change[None]:
+    """What the room says of the person of a seat now, where events could not tell it in time.
+
+    An answer that was lost or came late: who is invited, came, or declined before we knew of it (`fresh`: of the room
+    itself). And a removal of ours that was under way while the seat became this room: they are invited again.
+    """
+    number, user, left = seat.room, seat.user, member.membership in ("leave", "ban")
+    if seat.presence is Presence.ASSIGNED and fresh and left and member.by_self:
+        return Change(session.with_seats(replace(seat, presence=Presence.DECLINED)), None)
+    if seat.presence is Presence.ASSIGNED and member.membership in ("invite", "join"):
+        change = invited(session, user, number, now=now, settings=settings)
+        if member.membership == "invite":
+            return change
+        came = membership(
+            change.session,
+            number,
+            user,
+            before="invite",
+            after="join",
+            by_self=True,
+            by_bot=False,
+            moderator=moderator,
+            now=now,
+            capacity=capacity,
+        )
+        return Change(came.session, None, (*change.notices, *came.notices))
+    if session.door is Door.OPEN or not left:
+        return Change(session, None)
+    if seat.presence is Presence.INVITED and member.by_self:
+        return Change(session.with_seats(replace(seat, presence=Presence.DECLINED)), None)
+    if seat.presence in INSIDE | {Presence.INVITED} and member.by_bot and not _is_before(member, seat):
+        return Change(session.with_seats(_invited_anew(seat)), None)
+    return Change(session, None)
+
+
+def _is_before(member: Member, seat: Seat) -> bool:
+    """Whether what the room says is from before the invite, which sync has not brought yet."""
+    return seat.invited_at is not None and member.at is not None and member.at <= seat.invited_at
+
+
+def _invited_anew(seat: Seat) -> Seat:
+    return replace(
+        seat, presence=Presence.ASSIGNED, invited_at=None, invite_count=seat.invite_count + 1, needs_invite=True
+    )
 
 
 def room_closed(session: Session, number: int) -> Change[None]:
@@ -244,19 +295,23 @@ def membership(
         if seat.room == number or session.mode is not Mode.CHOOSE:
             return Change(session, None)
     if after == "join":
-        return _came(session, room, user, now, capacity)
+        return _came(session, room, user, now, capacity, accepts=before == "invite")
     if after in ("leave", "ban"):
         return Change(_went(session, room, user, before, by_self=by_self, by_bot=by_bot), None)
     return Change(session, None)
 
 
-def _came(session: Session, room: Room, user: str, now: datetime, capacity: int | None) -> Change[None]:
+def _came(
+    session: Session, room: Room, user: str, now: datetime, capacity: int | None, *, accepts: bool
+) -> Change[None]:
     seat, chooses = session.seats.get(user), session.mode is Mode.CHOOSE
     if seat and seat.room == room.number:
         joined = replace(seat, presence=Presence.JOINED, problem="")
         session = replace(session.with_seats(joined), passed=session.passed - {user})
         return _greeted(session, seat, now, is_late=_is_late(seat, room.welcomed_at))
     if not session.walks_in or not session.invites or room.removed or (user in session.left_out and not chooses):
+        return Change(session, None)
+    if seat and accepts:  # an invite of ours from before their seat became another: nobody has chosen that
         return Change(session, None)
     if chooses and capacity is not None and room.number not in (free := rooms_with_space(session, capacity)):
         full = WalkedIntoFull(session.id, session.round, user, now, room.number, free)

@@ -1,0 +1,80 @@
+"""What people and moderators do while a request of ours is under way: in the end everybody is where they should be."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+import pytest
+
+from bot.matrix.ids import RoomId
+from bot.matrix.ports import Blueprint
+from bot.testing.harness import Talk, conversation, user_id
+from tests.conversation.breakout import a_class, planned, started
+
+
+async def heard(talk: Talk) -> None:
+    """The bot knows all that happened; what it is doing goes on."""
+    await talk.homeserver.taken_in()
+    await talk.app._caught_up()
+
+
+async def test_who_declines_before_the_answer_to_the_creation_comes_has_declined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        create = talk.homeserver.create
+
+        async def slow(plan: Blueprint, key: str) -> RoomId:
+            made = await create(plan, key)
+            if plan.name.startswith("Green"):
+                talk.user("dan").leave(made)
+                await heard(talk)
+            return made
+
+        monkeypatch.setattr(talk.homeserver, "create", slow)
+        await room.says("@ann", "!breakout start")
+        assert "Dan (declined)" in await room.says("@ann", "!breakout status")
+        await room.says("@dan", "!breakout rejoin")
+        assert talk.room_named("Green ·").invited == {"dan", "eve"}
+
+
+async def test_whose_invite_is_withdrawn_while_they_accept_it_and_it_is_theirs_again_is_invited_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        red, remove, tries = talk.room_named("Red ·"), talk.homeserver.remove, count()
+
+        async def slow(*arguments: Any) -> None:
+            if next(tries) == 0:
+                talk.user("ann").say(room.id, "!breakout assign @bob to Red")
+                await heard(talk)
+                talk.user("bob").join(red.id)
+                await heard(talk)
+            await remove(*arguments)
+
+        monkeypatch.setattr(talk.homeserver, "remove", slow)
+        await talk.passes(1)
+        await room.says("@ann", "!breakout unassign @bob")
+        await talk.passes(10)
+        assert "bob" in red.invited
+
+
+async def test_the_acceptance_of_an_invite_from_before_a_move_is_no_choice() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup Red, Green choose")
+        await room.says("@bob", "!breakout choose Red")
+        await room.says("@ann", "!breakout start")
+        red, green = talk.room_named("Red ·"), talk.room_named("Green ·")
+        talk.homeserver.fail("remove", times=2)
+        talk.user("ann").say(room.id, "!breakout assign @bob to Green")
+        await heard(talk)
+        assert red.raw.membership(user_id("bob")) == "invite"
+        talk.user("bob").join(red.id)
+        await talk.settled()
+        await talk.passes(120)
+        assert "bob" in green.invited
+        assert "bob" not in red.joined
