@@ -47,6 +47,7 @@ from plugins.breakout.metrics import Metrics
 from plugins.breakout.observe import look
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Sessions
+from plugins.breakout.under_way import UnderWay
 
 log = structlog.get_logger(__name__)
 
@@ -103,8 +104,8 @@ class CarryOut:
         self._alone: set[str] = set()
         """Creation keys whose invitees let `createRoom` fail: these rooms are made without."""
 
-    async def stage(self, tasks: Sequence[Task], pauses: Pauses, until: datetime | None = None) -> None:
-        """Carry out the tasks of one stage, a room that fails for now making no other one wait.
+    def stage(self, tasks: Sequence[Task], pauses: Pauses, under_way: UnderWay, until: datetime | None = None) -> None:
+        """Set about the tasks of one stage, a room that fails for now making no other one wait.
 
         Few rooms at a time: each is complete before the next one begins, so that some can begin early. What is not
         done at `until`, when time has something to say, is left for the next look.
@@ -115,11 +116,8 @@ class CarryOut:
             async with gate:
                 await self._room(of_room, pauses, until)
 
-        rooms = groupby(sorted(tasks, key=lambda task: task.place), key=lambda task: task.place)
-        results = await asyncio.gather(*(go(tuple(of_room)) for _, of_room in rooms), return_exceptions=True)
-        for error in results:
-            if isinstance(error, BaseException):
-                raise error
+        for _, of_room in groupby(sorted(tasks, key=lambda task: task.place), key=lambda task: task.place):
+            under_way.begin(tasks[0].step.stage, go(tuple(of_room)))
 
     async def _room(self, tasks: Sequence[Task], pauses: Pauses, until: datetime | None) -> None:
         """One room's tasks in order; what succeeded is noted even where a later one fails."""

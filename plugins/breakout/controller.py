@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -46,6 +47,7 @@ from plugins.breakout.relaying import to_relay
 from plugins.breakout.restore import Restorer
 from plugins.breakout.scene import Scene, scene_of
 from plugins.breakout.store import Desk, Sessions
+from plugins.breakout.under_way import UnderWay
 from plugins.breakout.views import desk_texts, stray_texts, texts_of
 
 log = structlog.get_logger(__name__)
@@ -69,6 +71,8 @@ class Work:
     errands: tuple[Errand, ...] = ()
     rooms: dict[str, Any] | None = None
     """What the account's own note says of this main room."""
+    current: tuple[str, Phase] | None = None
+    """The session and where it stands."""
 
 
 class Controller:
@@ -111,7 +115,10 @@ class Controller:
         if await self._follower.follow(main):
             await self._record.keep(main, None)
             return None
-        pauses = self._pauses.setdefault(main, Pauses())
+        async with UnderWay(self._host.clock) as under_way:
+            return await self._pass(main, self._pauses.setdefault(main, Pauses()), under_way)
+
+    async def _pass(self, main: RoomId, pauses: Pauses, under_way: UnderWay) -> datetime | None:
         before: list[Task] = []
         while True:
             work = await self._look(main)
@@ -120,7 +127,14 @@ class Controller:
                 continue
             now = self._host.clock.now()
             waits = [pauses.until(task.place, task.step.stage, now) for task in work.tasks]
-            ripe = [task for task, wait in zip(work.tasks, waits, strict=True) if wait is None]
+            ripe = [
+                task
+                for task, wait in zip(work.tasks, waits, strict=True)
+                if wait is None and under_way.may_begin(task.step.stage)
+            ]
+            if not ripe and not under_way.is_through:
+                await under_way.through(partial(self._is_urgent, main, work))
+                continue
             if not ripe:
                 await self._record.keep(main, work.rooms)
                 fetches = [self._fetch_at.get(errand.event) for errand in work.errands]
@@ -133,8 +147,16 @@ class Controller:
                     pauses.failed(task.place, stage, now)
                 before = []
                 continue
-            before = tasks
-            await self._carry_out.stage(tasks, pauses, work.again)
+            self._carry_out.stage(tasks, pauses, under_way, work.again)
+            before = tasks if await under_way.through(partial(self._is_urgent, main, work)) else []
+
+    async def _is_urgent(self, main: RoomId, work: Work) -> bool:
+        """Whether time has something to say since that look, or the session is in another phase (`end`, say)."""
+        if work.again is not None and self._host.clock.now() >= work.again:
+            return True
+        async with self._host.database.read() as connection:
+            current = await Sessions(connection).get(main)
+        return (current.id, current.phase) != work.current if current else work.current is not None
 
     async def _look(self, main: RoomId) -> Work:
         """Load, observe, note what was seen, let time pass, say what is to be said, save: one transaction."""
@@ -172,7 +194,8 @@ class Controller:
         )
         known = note_of(desk, current, former)
         await unit.alarms.ring(main, again)
-        return Work(tuple(tasks), again, current.errands if current else (), known)
+        stands = (current.id, current.phase) if current else None
+        return Work(tuple(tasks), again, current.errands if current else (), known, stands)
 
     async def _passed(self, unit: Unit, hall: Hall, desk: Desk | None, session: Session, ours: Ours) -> Session:
         """The session after what was seen and after the time that passed, said and saved."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from bot.testing.harness import Room, Talk, conversation, life, user_id
 from plugins.breakout.carry_out import ROOMS_AT_ONCE
 from plugins.breakout.domain.desired import MARKER
 from plugins.breakout.record import TYPE
+from plugins.breakout.under_way import LOOK_UP
 from tests.conversation.breakout import CLASS, PLAN, a_class, planned, started, under_way
 
 
@@ -28,6 +30,12 @@ def everybody_once(talk: Talk) -> bool:
     rooms = [*talk.rooms_named("Red ·"), *talk.rooms_named("Green ·")]
     places = Counter(name for room in rooms for name in room.joined | room.invited)
     return places == Counter(CLASS)
+
+
+async def until(happened: Callable[[], object]) -> None:
+    """Return when it has happened, while something else is still under way."""
+    while not happened():  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(0)
 
 
 async def patience(talk: Talk) -> None:
@@ -161,6 +169,33 @@ async def test_an_end_during_a_start_stops_it_between_two_steps(monkeypatch: pyt
         assert not any(talk.server.room(made.id).joined - {talk.homeserver.me} for made in talk.rooms_named("Room "))
         assert not any(made.invited for made in talk.rooms_named("Room "))
         assert "back here" in "\n".join(room.said)
+
+
+async def test_an_end_does_not_wait_for_a_request_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        create, hangs = talk.homeserver.create, timedelta(minutes=2)
+
+        async def hanging(plan: Blueprint, key: str) -> RoomId:
+            if plan.name.startswith("Red"):
+                await talk.clock.sleep_until(talk.clock.now() + hangs)
+                raise Temporary("no answer in time")
+            return await create(plan, key)
+
+        monkeypatch.setattr(talk.homeserver, "create", hanging)
+        talk.user("ann").say(room.id, "!breakout start")
+        await until(lambda: talk.rooms_named("Green ·"))
+        green = talk.room_named("Green ·")
+        talk.user("ann").say(room.id, "!breakout end now")
+        await until(lambda: any("closing now" in said for said in room.said))
+        talk.clock.advance(LOOK_UP)
+        await until(lambda: green.raw.power.events_default == 50)
+        await until(lambda: any("is closed" in said for said in green.said))
+        talk.clock.advance(hangs)
+        await talk.settled()
+        await patience(talk)
+        assert green.invited == set()
+        assert not talk.rooms_named("Red ·")
 
 
 async def test_a_lock_that_fails_lets_the_other_rooms_end() -> None:
