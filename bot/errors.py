@@ -27,6 +27,10 @@ class StoreTooNew(StoreError):
     """A newer version of the program wrote the store: starting again does not help."""
 
 
+class Outdated(BotError):
+    """What was asked of the homeserver was not wanted any more when its turn came; it was not done."""
+
+
 class MatrixError(BotError):
     """A call to the homeserver did not succeed."""
 

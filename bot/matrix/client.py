@@ -22,7 +22,7 @@ from bot.matrix.events import Content, RawEvent, SyncBatch
 from bot.matrix.http import Ask, ask, open_client, path
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.limits import Limit
-from bot.matrix.ports import Blueprint, Pace, Urgency
+from bot.matrix.ports import Blueprint, Pace, Urgency, Wanted
 from bot.matrix.reading import as_it_reads
 from bot.matrix.requests import Requests
 from bot.metrics import Metrics
@@ -147,19 +147,24 @@ class NioHomeserver:
 
     # --- Rooms
 
-    async def create(self, blueprint: Blueprint, key: str) -> RoomId:
+    async def create(self, blueprint: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
         """Create the room; where the server knows `PUT`, a repeat with the same key is the same room.
 
         A `Permanent` may leave a room behind all the same (an invitee who blocks invites: Synapse tells no room id).
         """
-        room = await self._create(self._creation(blueprint, await self._room_version()), key)
+        room = await self._create(self._creation(blueprint, await self._room_version()), key, wanted)
         for state in blueprint.state:
             if self._encryption and state.type == ENCRYPTION:
                 self._encryption.note_settings(room, state.content)
         return room
 
-    async def _create(self, body: Content, key: str) -> RoomId:
-        how: dict[str, Any] = {"urgency": Urgency.INVITE, "limit": Limit.NEW_ROOMS, "timeout_s": LONG_TIMEOUT}
+    async def _create(self, body: Content, key: str, wanted: Wanted | None = None) -> RoomId:
+        how: dict[str, Any] = {
+            "urgency": Urgency.INVITE,
+            "limit": Limit.NEW_ROOMS,
+            "timeout_s": LONG_TIMEOUT,
+            "wanted": wanted,
+        }
         if self._repeatable_creation:
             try:
                 made = await self._act("PUT", path("createRoom", key), body, **how)
@@ -216,13 +221,13 @@ class NioHomeserver:
 
     # --- Members
 
-    async def invite(self, room: RoomId, user: UserId, reason: str) -> None:
+    async def invite(self, room: RoomId, user: UserId, reason: str, wanted: Wanted | None = None) -> None:
         """Invite; fine if they are invited or in the room."""
-        await self._member(room, "invite", user, reason, Urgency.INVITE, lambda now: now in ("invite", "join"))
+        await self._member(room, "invite", user, reason, Urgency.INVITE, lambda now: now in ("invite", "join"), wanted)
 
-    async def remove(self, room: RoomId, user: UserId, reason: str) -> None:
+    async def remove(self, room: RoomId, user: UserId, reason: str, wanted: Wanted | None = None) -> None:
         """Kick, or withdraw an invite; fine if they are not there."""
-        await self._member(room, "kick", user, reason, Urgency.REMOVE, lambda now: now not in _THERE)
+        await self._member(room, "kick", user, reason, Urgency.REMOVE, lambda now: now not in _THERE, wanted)
 
     async def ban(self, room: RoomId, user: UserId, reason: str) -> None:
         """Ban, whether there or not."""
@@ -241,16 +246,30 @@ class NioHomeserver:
             raise Permanent(refused.status, "M_UNRECOGNIZED", "a proxy does not pass /_synapse/admin on") from refused
 
     async def _member(
-        self, room: RoomId, verb: str, user: UserId, reason: str, urgency: Urgency, is_so: Callable[[str], bool]
+        self,
+        room: RoomId,
+        verb: str,
+        user: UserId,
+        reason: str,
+        urgency: Urgency,
+        is_so: Callable[[str], bool],
+        wanted: Wanted | None = None,
     ) -> None:
-        await self._change(room, path("rooms", room, verb), _with_reason({"user_id": user}, reason), urgency, is_so)
+        body = _with_reason({"user_id": user}, reason)
+        await self._change(room, path("rooms", room, verb), body, urgency, is_so, wanted)
 
     async def _change(
-        self, room: RoomId, where: str, body: Content, urgency: Urgency, is_so: Callable[[str], bool]
+        self,
+        room: RoomId,
+        where: str,
+        body: Content,
+        urgency: Urgency,
+        is_so: Callable[[str], bool],
+        wanted: Wanted | None = None,
     ) -> None:
         """Change the membership of the user whom `body` names; fine where it is so already."""
         try:
-            await self._act("POST", where, body, room=room, urgency=urgency)
+            await self._act("POST", where, body, room=room, urgency=urgency, wanted=wanted)
             if self._encryption:
                 self._encryption.members_change(room)
         except Permanent as refused:

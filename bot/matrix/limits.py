@@ -12,6 +12,7 @@ from enum import Enum
 from itertools import count
 
 from bot.clock import Clock
+from bot.errors import Outdated
 from bot.matrix.ids import RoomId
 from bot.matrix.ports import Pace, Urgency
 
@@ -199,6 +200,9 @@ class Limiter:
         try:
             await turn.go
             yield
+        except Outdated:
+            self._give_back()
+            raise
         finally:
             self._end(turn)
 
@@ -305,6 +309,11 @@ class Limiter:
         turn.began = now
         self._in_flight[turn.number] = turn
         turn.go.set_result(None)
+
+    def _give_back(self) -> None:
+        """The token of a turn that nobody used: the next one need not wait for it."""
+        if self._bucket is not None:
+            self._bucket = replace(self._bucket, left=min(self._bucket.burst, self._bucket.left + 1))
 
     def _end(self, turn: _Turn) -> None:
         if turn in self._waiting:

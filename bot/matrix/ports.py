@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from bot.matrix.events import Content, RawEvent, SyncBatch
 from bot.matrix.ids import EventId, RoomId, UserId
@@ -43,13 +43,20 @@ class Blueprint:
     """At most 10 (Synapse refuses more), of users of our own server only."""
 
 
+Wanted: TypeAlias = Callable[[], Awaitable[bool]]
+"""Whether a request is still wanted, asked when its turn has come: the homeserver's limits may take minutes.
+
+Where it is not, the call raises `Outdated`.
+"""
+
+
 class Rooms(Protocol):
     """Making rooms, changing their state, leaving them.
 
     Every call of every port raises `Temporary` (with `RateLimited`), `Permanent` or `LoginLost` from `bot.errors`.
     """
 
-    async def create(self, blueprint: Blueprint, key: str) -> RoomId:
+    async def create(self, blueprint: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
         """Create the room; where the server takes it, a repeat with the same `key` returns the same room.
 
         The implementation adds or leaves out the creator in `users` as the room version asks.
@@ -78,8 +85,8 @@ class Rooms(Protocol):
 class Members(Protocol):
     """Who is in a room. Each verb is harmless when repeated: what is so already counts as done."""
 
-    async def invite(self, room: RoomId, user: UserId, reason: str) -> None: ...
-    async def remove(self, room: RoomId, user: UserId, reason: str) -> None:
+    async def invite(self, room: RoomId, user: UserId, reason: str, wanted: Wanted | None = None) -> None: ...
+    async def remove(self, room: RoomId, user: UserId, reason: str, wanted: Wanted | None = None) -> None:
         """Kick, or withdraw an invite."""
         ...
 

@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from bot.clock import Clock
-from bot.errors import RateLimited
+from bot.errors import Outdated, RateLimited
 from bot.matrix.events import Content
 from bot.matrix.http import USUAL_TIMEOUT, Answer, Ask, Params, Service, counted
 from bot.matrix.ids import RoomId
 from bot.matrix.limits import Limit, Limiter
-from bot.matrix.ports import Urgency
+from bot.matrix.ports import Urgency, Wanted
 from bot.metrics import Metrics
 
 
@@ -45,9 +45,15 @@ class Requests:
         room: RoomId | None = None,
         limit: Limit = Limit.MESSAGES,
         timeout_s: float = USUAL_TIMEOUT,
+        wanted: Wanted | None = None,
     ) -> Answer:
-        """A request that waits for its turn; refused for haste, it is the caller's to make again."""
+        """A request that waits for its turn; refused for haste, it is the caller's to make again.
+
+        Raises `Outdated` where it is not `wanted` any more when its turn comes.
+        """
         async with self.turn(room, urgency):
+            if wanted is not None and not await wanted():
+                raise Outdated
             return await self.noted(method, where, body, query, limit=limit, timeout_s=timeout_s)
 
     @asynccontextmanager

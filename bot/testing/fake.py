@@ -10,11 +10,11 @@ from itertools import count
 from typing import Any, TypeVar
 
 from bot.clock import Clock, to_ms
-from bot.errors import MatrixError, Permanent, Temporary
+from bot.errors import MatrixError, Outdated, Permanent, Temporary
 from bot.matrix.edits import can_be_edited, edited
 from bot.matrix.events import Content, RawEvent, RoomDelta, SyncBatch
 from bot.matrix.ids import EventId, RoomId, UserId
-from bot.matrix.ports import Blueprint, Pace, Urgency
+from bot.matrix.ports import Blueprint, Pace, Urgency, Wanted
 from bot.matrix.power import Power
 
 T = TypeVar("T")
@@ -449,7 +449,7 @@ class FakeHomeserver:
 
     # --- Rooms
 
-    async def create(self, blueprint: Blueprint, key: str) -> RoomId:
+    async def create(self, blueprint: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
         """Create a room; again with the same key it is the same one."""
 
         def act() -> RoomId:
@@ -466,6 +466,7 @@ class FakeHomeserver:
                 )
             return self._made[key]
 
+        await _turn_comes(wanted)
         return await self._call("create", act, blueprint, key)
 
     async def set_state(
@@ -498,22 +499,24 @@ class FakeHomeserver:
 
     # --- Members
 
-    async def invite(self, room: RoomId, user: UserId, reason: str) -> None:
+    async def invite(self, room: RoomId, user: UserId, reason: str, wanted: Wanted | None = None) -> None:
         """Invite; fine if they are in it."""
 
         def act() -> None:
             if self.server.room(room).membership(user) != "join":
                 self.server.invite(self._me, room, user, reason)
 
+        await _turn_comes(wanted)
         await self._call("invite", act, room, user, reason)
 
-    async def remove(self, room: RoomId, user: UserId, reason: str) -> None:
+    async def remove(self, room: RoomId, user: UserId, reason: str, wanted: Wanted | None = None) -> None:
         """Kick, or withdraw an invite; fine if they are not there."""
 
         def act() -> None:
             if self.server.room(room).membership(user) in ("join", "invite", "knock"):
                 self.server.remove(self._me, room, user, reason)
 
+        await _turn_comes(wanted)
         await self._call("remove", act, room, user, reason)
 
     async def ban(self, room: RoomId, user: UserId, reason: str) -> None:
@@ -690,6 +693,11 @@ def _check_grants(power: Power, by: UserId, content: Content) -> None:
         is_stronger = before is not None and before >= own and user != by
         if before != after and (is_stronger or max(before or 0, after or 0) > own):
             raise Permanent(403, "M_FORBIDDEN", "You don't have permission to change these power levels")
+
+
+async def _turn_comes(wanted: Wanted | None) -> None:
+    if wanted is not None and not await wanted():
+        raise Outdated
 
 
 def _fine(act: Callable[..., None], *arguments: Any) -> None:

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 
 import structlog
 
-from bot.errors import Permanent, RateLimited, Temporary
+from bot.errors import Outdated, Permanent, RateLimited, Temporary
 from bot.matrix.ids import RoomId, UserId, server_of
 from bot.matrix.ports import Blueprint, InitialState, Urgency
 from bot.plugin import Host, Unit
@@ -147,6 +148,8 @@ class CarryOut:
                 try:
                     if await self._is_wanted(task):
                         done.append(await self._counted(task))
+                except Outdated:
+                    continue
                 except RateLimited:
                     raise
                 except (Temporary, Permanent) as error:
@@ -170,6 +173,13 @@ class CarryOut:
         if session is None or session.phase is not task.phase:
             raise OvertakenError(task.session)
         return is_wanted(task.step, session)
+
+    async def _still_wanted(self, task: Task) -> bool:
+        """The same, when the turn of its request has come."""
+        try:
+            return await self._is_wanted(task)
+        except OvertakenError:
+            return False
 
     async def _session(self, id_: str) -> Session | None:
         async with self._host.database.read() as connection:
@@ -254,6 +264,9 @@ class CarryOut:
         except RateLimited:
             outcome = "throttled"
             raise
+        except Outdated:
+            outcome = "outdated"
+            raise
         except Permanent:
             outcome = "refused"
             raise
@@ -266,12 +279,13 @@ class CarryOut:
             case MakeRoom() as step:
                 return await self._make(task, step)
             case Invite() as step:
-                return await self._invite(step)
+                return await self._invite(task, step)
             case BringIn() as step:
                 return await self._bring_in(step)
             case Remove() as step:
-                act = self._host.homeserver.remove
-                return await self._take_out(step, act(RoomId(step.room_id), UserId(step.user), step.reason), "leave")
+                remove, wanted = self._host.homeserver.remove, partial(self._still_wanted, task)
+                call = remove(RoomId(step.room_id), UserId(step.user), step.reason, wanted)
+                return await self._take_out(step, call, "leave")
             case Ban() as step:
                 act = self._host.homeserver.ban
                 return await self._take_out(step, act(RoomId(step.room_id), UserId(step.user), step.reason), "ban")
@@ -289,8 +303,13 @@ class CarryOut:
         wish = step.wish
         invite = () if wish.creation_key in self._alone else await self._still_invited(task, step)
         blueprint = self._blueprint(wish, invite)
+
+        async def wanted() -> bool:
+            invites = not invite or invite == await self._still_invited(task, step)
+            return invites and await self._still_wanted(task)
+
         try:
-            room = await self._host.homeserver.create(blueprint, wish.creation_key)
+            room = await self._host.homeserver.create(blueprint, wish.creation_key, wanted)
         except Permanent:
             if not invite:
                 raise
@@ -347,12 +366,13 @@ class CarryOut:
             invite=tuple(UserId(user) for user in invite),
         )
 
-    async def _invite(self, step: Invite) -> Outcome:
+    async def _invite(self, task: Task, step: Invite) -> Outcome:
         def note(session: Session, unit: Unit) -> Change[None]:
             return invited(session, step.user, step.number, now=unit.now, settings=self._settings)
 
         try:
-            await self._host.homeserver.invite(RoomId(step.room_id), UserId(step.user), step.reason)
+            wanted = partial(self._still_wanted, task)
+            await self._host.homeserver.invite(RoomId(step.room_id), UserId(step.user), step.reason, wanted)
         except Permanent as refused:
             problem = refused.message
             if step.number == DESK:  # a moderator who cannot be had there counts as one who does not want to be

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bot.errors import Permanent
+from bot.errors import Outdated, Permanent
 from bot.matrix.events import RawEvent
 from bot.matrix.ids import UserId
-from tests.contract.worlds import World, types
+from tests.contract.worlds import World, blueprint, new_key, types
 
 
 def memberships(events: list[RawEvent]) -> list[tuple[str, str]]:
@@ -171,3 +171,35 @@ async def test_only_an_admin_of_the_server_brings_anybody_in_and_only_its_own_pe
         with pytest.raises(Permanent):
             await world.bot.bring_in(room, UserId(stranger))
     assert await world.membership(room, ann.id) == "invite"
+
+
+async def test_what_is_not_wanted_any_more_when_its_turn_comes_is_not_done(world: World) -> None:
+    ann, bob = await world.person("Ann"), await world.person("Bob")
+    room, asked = await world.room(ann), list[str]()
+
+    async def unwanted() -> bool:
+        asked.append("")
+        return False
+
+    with pytest.raises(Outdated):
+        await world.bot.invite(room, bob.id, "", unwanted)
+    with pytest.raises(Outdated):
+        await world.bot.remove(room, ann.id, "", unwanted)
+    with pytest.raises(Outdated):
+        await world.bot.create(blueprint(), new_key(), unwanted)
+    assert len(asked) == 3
+    assert await world.membership(room, bob.id) == "leave"
+    assert await world.membership(room, ann.id) == "invite"
+
+
+async def test_what_is_still_wanted_when_its_turn_comes_is_done(world: World) -> None:
+    ann, bob = await world.person("Ann"), await world.person("Bob")
+    room = await world.room(ann)
+
+    async def wanted() -> bool:
+        return True
+
+    await world.bot.invite(room, bob.id, "", wanted)
+    await world.bot.remove(room, ann.id, "", wanted)
+    assert await world.membership(room, bob.id) == "invite"
+    assert await world.membership(room, ann.id) == "leave"

@@ -14,7 +14,7 @@ import pytest
 
 from bot.errors import Permanent, RateLimited, Temporary
 from bot.matrix.ids import RoomId, UserId
-from bot.matrix.ports import Blueprint, Pace
+from bot.matrix.ports import Blueprint, Pace, Wanted
 from bot.testing.clock import FakeClock
 from bot.testing.fake import FakeHomeserver, FakeServer
 from bot.testing.harness import Room, Talk, conversation, life, user_id
@@ -152,7 +152,7 @@ async def test_an_end_during_a_start_stops_it_between_two_steps(monkeypatch: pyt
         await room.says("@ann", "!breakout setup 12")
         create, ended, begun = talk.homeserver.create, asyncio.Event(), []
 
-        async def slow(plan: Blueprint, key: str) -> RoomId:
+        async def slow(plan: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
             begun.append(key)
             if len(begun) == 1:
                 talk.user("ann").say(room.id, "!breakout end now")
@@ -160,7 +160,7 @@ async def test_an_end_during_a_start_stops_it_between_two_steps(monkeypatch: pyt
                 await talk.app._caught_up()
                 ended.set()
             await ended.wait()
-            return await create(plan, key)
+            return await create(plan, key, wanted)
 
         monkeypatch.setattr(talk.homeserver, "create", slow)
         await room.says("@ann", "!breakout start")
@@ -377,9 +377,9 @@ async def test_time_has_its_say_while_a_long_start_goes_on(monkeypatch: pytest.M
         room = await planned(talk)
         create = talk.homeserver.create
 
-        async def slowly(blueprint: Blueprint, key: str) -> RoomId:
+        async def slowly(blueprint: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
             talk.clock.advance(timedelta(seconds=61))
-            return await create(blueprint, key)
+            return await create(blueprint, key, wanted)
 
         monkeypatch.setattr(talk.homeserver, "create", slowly)
         await room.says("@ann", "!breakout start 20m")
@@ -433,7 +433,7 @@ async def test_who_is_moved_before_the_turn_of_their_room_is_not_invited_to_it(m
         await room.says("@ann", f"!breakout setup 12 manual\n{seats}")
         create, moved, begun = talk.homeserver.create, asyncio.Event(), []
 
-        async def slow(plan: Blueprint, key: str) -> RoomId:
+        async def slow(plan: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
             begun.append(key)
             if len(begun) == 1:
                 talk.user("ann").say(room.id, "!breakout assign @p12 1")
@@ -441,7 +441,7 @@ async def test_who_is_moved_before_the_turn_of_their_room_is_not_invited_to_it(m
                 await talk.app._caught_up()
                 moved.set()
             await moved.wait()
-            return await create(plan, key)
+            return await create(plan, key, wanted)
 
         monkeypatch.setattr(talk.homeserver, "create", slow)
         await room.says("@ann", "!breakout start")
@@ -457,10 +457,10 @@ class Piecemeal(FakeHomeserver):
         super().__init__(server)
         self.to_invite: list[tuple[RoomId, UserId]] = []
 
-    async def create(self, blueprint: Blueprint, key: str) -> RoomId:
+    async def create(self, blueprint: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
         if key in self._made:
-            return await super().create(blueprint, key)
-        room = await super().create(replace(blueprint, invite=()), key)
+            return await super().create(blueprint, key, wanted)
+        room = await super().create(replace(blueprint, invite=()), key, wanted)
         self.to_invite += [(room, user) for user in blueprint.invite]
         raise Temporary("the answer is lost")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.matrix.ids import RoomId
-from bot.matrix.ports import Blueprint
+from bot.matrix.ports import Blueprint, Wanted
 from bot.testing.harness import Talk, conversation, user_id
 from tests.conversation.breakout import a_class, planned, started
 
@@ -26,8 +26,8 @@ async def test_who_declines_before_the_answer_to_the_creation_comes_has_declined
         room = await planned(talk)
         create = talk.homeserver.create
 
-        async def slow(plan: Blueprint, key: str) -> RoomId:
-            made = await create(plan, key)
+        async def slow(plan: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
+            made = await create(plan, key, wanted)
             if plan.name.startswith("Green"):
                 talk.user("dan").leave(made)
                 await heard(talk)
@@ -53,13 +53,36 @@ async def test_whose_invite_is_withdrawn_while_they_accept_it_and_it_is_theirs_a
                 await heard(talk)
                 talk.user("bob").join(red.id)
                 await heard(talk)
-            await remove(*arguments)
+            room_id, user, reason, _ = arguments
+            await remove(room_id, user, reason)  # its turn had come before
 
         monkeypatch.setattr(talk.homeserver, "remove", slow)
         await talk.passes(1)
         await room.says("@ann", "!breakout unassign @bob")
         await talk.passes(10)
         assert "bob" in red.invited
+
+
+@pytest.mark.parametrize("said", ["!breakout assign @bob to Green", "!breakout end now"])
+async def test_an_invite_that_waits_for_its_turn_goes_only_where_it_is_still_wanted(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with conversation() as talk:
+        room = await started(talk)
+        red, invite, waiting = talk.room_named("Red ·"), talk.homeserver.invite, count()
+
+        async def slow(*arguments: Any) -> None:
+            if next(waiting) == 0:
+                talk.user("ann").say(room.id, said)
+                await heard(talk)
+            await invite(*arguments)
+
+        await room.says("@ann", "!breakout unassign @bob")
+        monkeypatch.setattr(talk.homeserver, "invite", slow)
+        await room.says("@ann", "!breakout assign @bob to Red")
+        await talk.passes(5)
+        invites = [event for event in red.raw.events if event.get("state_key") == user_id("bob")]
+        assert [event["content"]["membership"] for event in invites] == ["invite", "leave"]
 
 
 async def test_the_acceptance_of_an_invite_from_before_a_move_is_no_choice() -> None:

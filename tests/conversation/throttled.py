@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.errors import RateLimited
+from bot.errors import Outdated, RateLimited
 from bot.matrix.events import Content
 from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.limits import STOCK, STOCK_ROOMS, Bucket, Limit, Limiter
-from bot.matrix.ports import Blueprint, Pace, Urgency
+from bot.matrix.ports import Blueprint, Pace, Urgency, Wanted
 from bot.testing.clock import FakeClock
 from bot.testing.fake import FakeHomeserver, FakeServer
 
@@ -50,9 +50,13 @@ class ThrottledHomeserver(FakeHomeserver):
         return self.limiter.pace()
 
     @asynccontextmanager
-    async def _turn(self, verb: str, room: RoomId | None, urgency: Urgency, what: str = "") -> AsyncIterator[None]:
+    async def _turn(
+        self, verb: str, room: RoomId | None, urgency: Urgency, what: str = "", wanted: Wanted | None = None
+    ) -> AsyncIterator[None]:
         limit = Limit.NEW_ROOMS if verb == "create" else Limit.MESSAGES
         async with self.limiter.turn(room, urgency):
+            if wanted is not None and not await wanted():
+                raise Outdated
             now = self.server.clock.now()
             for bucket, is_met in ((self._rooms, verb == "create"), (self._tokens, True)):
                 if is_met and (moment := bucket.filled(now).has(1)) > now:
@@ -65,8 +69,8 @@ class ThrottledHomeserver(FakeHomeserver):
             self.granted.append(Asked(now, verb, urgency, room or "", what))
             self.limiter.note(0.03, limit)
 
-    async def create(self, blueprint: Blueprint, key: str) -> RoomId:
-        async with self._turn("create", None, Urgency.INVITE, blueprint.name):
+    async def create(self, blueprint: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
+        async with self._turn("create", None, Urgency.INVITE, blueprint.name, wanted):
             return await super().create(blueprint, key)
 
     async def set_state(
@@ -83,12 +87,12 @@ class ThrottledHomeserver(FakeHomeserver):
         async with self._turn("leave", room, Urgency.CLEAN_UP):
             await super().leave(room, reason)
 
-    async def invite(self, room: RoomId, user: UserId, reason: str) -> None:
-        async with self._turn("invite", room, Urgency.INVITE, user):
+    async def invite(self, room: RoomId, user: UserId, reason: str, wanted: Wanted | None = None) -> None:
+        async with self._turn("invite", room, Urgency.INVITE, user, wanted):
             await super().invite(room, user, reason)
 
-    async def remove(self, room: RoomId, user: UserId, reason: str) -> None:
-        async with self._turn("remove", room, Urgency.REMOVE, user):
+    async def remove(self, room: RoomId, user: UserId, reason: str, wanted: Wanted | None = None) -> None:
+        async with self._turn("remove", room, Urgency.REMOVE, user, wanted):
             await super().remove(room, user, reason)
 
     async def send(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.errors import Outdated
 from bot.matrix.ids import RoomId
 from bot.matrix.limits import (
     FEWEST_IN_FLIGHT,
@@ -395,6 +396,17 @@ async def test_who_is_cancelled_on_his_turn_gives_it_back() -> None:
         people.tasks["first"].cancel()
         await settle()
         assert people.went == ["first", "second"]
+
+
+async def test_a_turn_that_nobody_wanted_any_more_costs_nobody_a_token() -> None:
+    async with callers() as people:
+        people.limiter.throttled(FIVE)
+        await people.pass_(60)
+        before = people.limiter.pace().burst_left
+        with pytest.raises(Outdated):
+            async with people.limiter.turn(RoomId("!a"), Urgency.INVITE):
+                raise Outdated
+        assert people.limiter.pace().burst_left == before
 
 
 async def test_nothing_is_waited_for_when_nobody_waits() -> None:
