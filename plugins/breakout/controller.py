@@ -88,7 +88,7 @@ class Controller:
             brings_in=config.members == "force_join",
         )
         self._carry_out = CarryOut(host, config, metrics)
-        self._record = Record(host.homeserver)
+        self._record = Record(host.homeserver, host.clock)
         self._restorer = Restorer(host, config, self._record)
         self._follower = Follower(host, config)
         self._pauses: dict[RoomId, Pauses] = {}
@@ -113,8 +113,7 @@ class Controller:
         """
         await self._restorer.restore(main)
         if await self._follower.follow(main):
-            await self._record.keep(main, None)
-            return None
+            return await self._record.keep(main, None)
         async with UnderWay(self._host.clock) as under_way:
             return await self._pass(main, self._pauses.setdefault(main, Pauses()), under_way)
 
@@ -136,10 +135,12 @@ class Controller:
                 await under_way.through(partial(self._is_urgent, main, work))
                 continue
             if not ripe:
-                await self._record.keep(main, work.rooms)
+                note_again = await self._record.keep(main, work.rooms)
                 fetches = [self._fetch_at.get(errand.event) for errand in work.errands]
                 later = await self._follower.look_again(main)
-                return min((moment for moment in (work.again, later, *fetches, *waits) if moment), default=None)
+                return min(
+                    (moment for moment in (work.again, later, note_again, *fetches, *waits) if moment), default=None
+                )
             stage = min(task.step.stage for task in ripe)
             tasks = [task for task in ripe if task.step.stage is stage]
             if tasks == before:  # carried out, and yet to do: whatever the reason, not without end

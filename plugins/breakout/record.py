@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from bot.clock import from_ms, to_ms
+from bot.clock import Clock, from_ms, to_ms
 from bot.errors import Permanent, Temporary
 from bot.matrix.events import mapping
 from bot.matrix.ports import AccountData
@@ -26,17 +26,26 @@ TYPE = "org.breakoutbot.sessions"
 _MOMENTS = ("prepared_at", "started_at", "clock_at", "ends_at", "closing_at", "ended_at")
 
 
-class Record:
-    """Keeps the account data as the store is; a failure is made up for by the next change or start."""
+PAUSE = timedelta(minutes=1)
+"""After a failure: a homeserver that does not answer would keep one main room after another waiting."""
 
-    def __init__(self, account: AccountData) -> None:
-        self._account = account
+
+class Record:
+    """Keeps the account data as the store is."""
+
+    def __init__(self, account: AccountData, clock: Clock) -> None:
+        self._account, self._clock = account, clock
         self._mains: dict[str, Any] | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._again: datetime | None = None
+        """When to try again what failed."""
 
-    async def keep(self, main: str, note: dict[str, Any] | None) -> None:
-        """Note the rooms of a main room; None where there are none."""
+    async def keep(self, main: str, note: dict[str, Any] | None) -> datetime | None:
+        """Note the rooms of a main room; None where there are none. Returns when to try it again, where it failed."""
         async with self._one_at_a_time:
+            if self._again is not None and self._clock.now() < self._again:
+                return self._again
+            self._again = None
             try:
                 known = self._mains if self._mains is not None else await self._read()
                 changed = {key: value for key, value in known.items() if key != main}
@@ -47,6 +56,8 @@ class Record:
                 self._mains = changed
             except (Temporary, Permanent) as error:
                 log.warning("the account's note of our rooms could not be kept", why=str(error))
+                self._again = self._clock.now() + PAUSE
+            return self._again
 
     async def of(self, main: str) -> Remembered | None:
         """What the account says of a main room; None where it says nothing. Raises `Temporary`."""

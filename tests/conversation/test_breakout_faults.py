@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from bot.errors import Permanent, RateLimited, Temporary
+from bot.matrix.events import Content
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.ports import Blueprint, Pace, Wanted
 from bot.testing.clock import FakeClock
@@ -301,6 +302,27 @@ async def test_the_account_notes_which_rooms_are_ours_until_they_are_gone() -> N
         await room.says("@ann", "!breakout delete")
         await room.says("@ann", "!breakout delete confirm")
         assert await talk.homeserver.account_data(TYPE) == {"mains": {}}
+
+
+async def test_a_note_that_cannot_be_kept_is_tried_once_a_minute_until_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with conversation() as talk:
+        tried = []
+
+        async def fails(type_: str, content: Content) -> None:
+            tried.append((type_, content))
+            raise Temporary("no answer in time")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(talk.homeserver, "set_account_data", fails)
+            room = await planned(talk)
+            await room.says("@ann", "!breakout start")
+            await room.says("@ann", "!breakout end now")
+            assert len(tried) == 1
+            await talk.passes(60)
+            assert len(tried) == 2
+        await talk.passes(60)
+        noted = (await talk.homeserver.account_data(TYPE) or {})["mains"][room.id]
+        assert noted["current"]["round"] == 1
 
 
 async def test_nothing_is_asked_of_the_homeserver_where_nothing_is_to_do() -> None:
