@@ -48,8 +48,8 @@ class Unreachable(Temporary):
     """No connection, or no answer in time; `reason` says in plain words what was seen of it."""
 
 
-class Closed(Unreachable):
-    """The connection was closed without an answer: the server ended, or wants TLS and was not spoken to by it."""
+class Silent(Unreachable):
+    """Something listens there and has said nothing: it ends or hangs, or TLS is spoken by one side only."""
 
 
 class Foreign(Temporary):

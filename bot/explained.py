@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from bot.errors import Closed, Foreign, LoginLost, MatrixError, Permanent, RateLimited, Temporary, Unreachable
+from bot.errors import Foreign, LoginLost, MatrixError, Permanent, RateLimited, Silent, Temporary, Unreachable
 
 _COMMAND = re.compile(r"\bbreakout-bot (?:login|check|run|register|config)\b(?! --config)")
 
@@ -28,7 +28,8 @@ def in_words(url: str, error: MatrixError) -> str:
                 f"{max(1, round(pause.total_seconds()))} seconds."
             )
         case Unreachable():
-            tls = "whether it wants https://, " if isinstance(error, Closed) and url.startswith("http:") else ""
+            other = "http" if url.startswith("https:") else "https"
+            tls = f"whether it wants {other}:// instead, " if isinstance(error, Silent) else ""
             return (
                 f"The homeserver at {url} does not answer: {error.reason}. See whether it runs, {tls}and whether "
                 f"homeserver.url is its address: {look}."

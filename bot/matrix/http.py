@@ -21,13 +21,13 @@ import aiohttp
 from nio.client.async_client import AsyncClient, AsyncClientConfig
 
 from bot.errors import (
-    Closed,
     Foreign,
     Interactive,
     LoginLost,
     MatrixError,
     Permanent,
     RateLimited,
+    Silent,
     Temporary,
     Unreachable,
 )
@@ -206,7 +206,7 @@ async def ask(
         async with response:
             raw = await response.read()
     except TimeoutError as error:
-        raise Unreachable(f"no answer within {timeout_s:g} s") from error
+        raise Silent(f"no answer within {timeout_s:g} s") from error
     except (aiohttp.ClientError, OSError) as error:
         raise _unreachable(error) from error
     if response.history and response.url.origin() != response.history[0].url.origin():
@@ -234,7 +234,7 @@ def _unreachable(error: Exception) -> Unreachable:
         why = os.strerror(error.os_error.errno).lower() if error.os_error.errno else "nothing listens there"
         return Unreachable(why)
     if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
-        return Closed("the connection was closed without an answer")
+        return Silent("the connection was closed without an answer")
     return Unreachable("the connection was closed before the answer was whole")
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from bot.errors import Silent
+from bot.explained import in_words
 from bot.store.database import FILE, Database
 from tests.admin import ME, V3, VERSIONS, Answers, Shell, answering, html, refusal, says, shell
 
@@ -109,7 +111,13 @@ async def test_http_where_a_server_wants_tls_and_says_nothing(shell: Shell, comm
         said = await shell.types(command, fails=True)
     is_plain(said)
     assert "was closed without an answer" in said
-    assert "whether it wants https://" in said
+    assert "whether it wants https:// instead" in said
+
+
+def test_https_where_a_server_waits_for_the_end_of_a_line() -> None:
+    """As Synapse does, to which the beginning of TLS is no whole line."""
+    said = in_words("https://hs.example:8008", Silent("no answer within 30 s"))
+    assert "whether it wants http:// instead" in said
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bot.errors import LoginLost, Permanent, RateLimited, Temporary
+from bot.errors import LoginLost, Permanent, RateLimited, Silent, Temporary
 from bot.matrix.http import Answer, ask, open_client, path
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -170,7 +170,7 @@ async def test_an_answer_that_never_ends_is_temporary(*, started: bool) -> None:
         return response
 
     async with serving(handler) as url, open_client(url) as client:
-        with pytest.raises(Temporary, match="no answer within"):
+        with pytest.raises(Silent, match="no answer within"):
             await ask(client, "GET", path("sync"), timeout_s=0.05)
         ended.set()
 
