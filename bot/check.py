@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -30,7 +31,8 @@ async def check(path: Path | None, *, as_json: bool = False, admin_token: str | 
     async for finding in findings(path, SystemClock(), admin_token):
         found.append(finding)
         if not as_json:
-            console.print(_line(finding))
+            with suppress(SystemExit):  # by rich, where whoever reads has gone, as in `check | head`
+                console.print(_line(finding))
     if as_json:
         console.print(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=1), markup=False)
     return all(finding.ok for finding in found)

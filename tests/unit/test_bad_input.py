@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -400,6 +401,24 @@ async def test_a_second_process(shell: Shell, command: str) -> None:
         await database.close()
     assert f"Another process already uses the data folder {shell.data}" in said
     assert left_in(shell.data) == {FILE, "lock"}
+
+
+async def test_somebody_reads_only_the_first_lines_of_check(shell: Shell) -> None:
+    """`breakout-bot check | head -5`."""
+    reading, writing = os.pipe()
+
+    def gone(body: Any) -> web.Response:
+        os.close(reading)
+        return SERVER[f"POST {V3}register"](body)
+
+    async with answering({**SERVER, f"POST {V3}register": gone}) as url:
+        shell.writes(url)
+        program = (sys.executable, "-c", "from bot.cli import main; main()", "check", "--config", str(shell.settings))
+        process = await asyncio.create_subprocess_exec(*program, stdout=writing, stderr=asyncio.subprocess.PIPE)
+        os.close(writing)
+        _, said = await process.communicate()
+    assert said == b""
+    assert process.returncode == 1  # the bot has not logged in yet
 
 
 async def test_check_looks_at_all_it_can_while_the_bot_runs(shell: Shell) -> None:
