@@ -12,7 +12,7 @@ from plugins.breakout.domain.change import Change, ConfirmAsked
 from plugins.breakout.domain.changes.ending import SessionDeleted
 from plugins.breakout.domain.changes.starting import Started
 from plugins.breakout.domain.estimate import START_SAYS
-from plugins.breakout.domain.model import Door
+from plugins.breakout.domain.model import Confirm, Door, Phase
 from plugins.breakout.keys import Control
 from plugins.breakout.store import Sessions
 from plugins.breakout.subject import Subject
@@ -31,7 +31,11 @@ async def decide(
         await Sessions(about.unit.connection).save_desk(replace(about.desk, wanted=False))
     scene = await about.settle(change, fresh_board=isinstance(change.told, Started))
     asks = isinstance(change.told, ConfirmAsked)
-    seconds = about.seconds_to_start(scene, answers=2 if asks else 1, messages=START_SAYS)
+    if asks and change.told.pending.what is Confirm.START and scene.plan.is_prepared:
+        then = replace(scene.plan, phase=Phase.RUNNING)  # its invites are out, and it unlocks the rooms
+        seconds = about.seconds_to_start(replace(scene, session=then), answers=2, messages=START_SAYS)
+    else:
+        seconds = about.seconds_to_start(scene, answers=2 if asks else 1, messages=START_SAYS)
     by_link = about.seconds_to_start(scene, answers=2, messages=START_SAYS, door=Door.OPEN) if asks else seconds
     await about.unit.outbox.say(
         question_key(event) if asks else f"reply:{event}",

@@ -316,7 +316,9 @@ async def test_a_long_start_names_the_faster_door_too_before_it_begins() -> None
         assert "with open at the end of !breakout setup" in said
         await room.says("@ann", "!breakout prepare")
         await room.says("@ann", "!breakout prepare confirm")
-        assert "prepare now" not in await room.says("@ann", "!breakout start")
+        said = await room.says("@ann", "!breakout start")
+        assert "prepare now" not in said
+        assert "about 20 seconds" in said  # two tokens for answers, two to unlock the rooms
 
 
 @pytest.mark.parametrize("acts_last", [False, True])

@@ -96,8 +96,8 @@ def _alone(session: Session, room: Room, own_server: str) -> int:
 
 
 def _unlocks(session: Session, room: Room) -> int:
-    """The state events that open a room which is there; none where it is only prepared for now."""
-    if room.room_id is None or not room.locked or session.is_prepared:
+    """The state events that open a room which is there; where it is only prepared for now, none but behind a door."""
+    if room.room_id is None or not room.locked or (session.is_prepared and session.is_locked):
         return 0
     return 1 + session.walks_in
 

@@ -17,7 +17,7 @@ from plugins.breakout.domain.estimate import (
     seconds_to_close,
     seconds_to_start,
 )
-from plugins.breakout.domain.model import Mode, Phase, Presence, Room, Seat, Session, Settings
+from plugins.breakout.domain.model import Door, Mode, Phase, Presence, Room, Seat, Session, Settings
 from plugins.breakout.domain.moments import advance, next_moment
 from plugins.breakout.domain.notices import ClosingNotice, Notice, WarningGiven
 
@@ -95,6 +95,12 @@ def test_a_second_round_unlocks_the_rooms_and_invites_one_by_one() -> None:
     one = replace(waiting["@p0:x"], presence=Presence.INVITED)
     opened = begun.with_room(replace(begun.room(1), locked=False)).with_seats(one)
     assert requests_to_start(opened, "x") == (0, 2 + 5)
+
+
+def test_what_is_prepared_for_the_next_round_opens_its_rooms_only_behind_the_open_door() -> None:
+    ended = planned(4, 8, Phase.ENDED, made=True, prepared_at=NOON)
+    assert requests_to_start(ended, "x") == (0, 0)
+    assert requests_to_start(replace(ended, door=Door.OPEN), "x") == (0, 8)
 
 
 def test_how_many_invites_are_out_is_counted_while_running_only() -> None:
