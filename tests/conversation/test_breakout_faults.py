@@ -35,8 +35,9 @@ def everybody_once(talk: Talk) -> bool:
 
 async def until(happened: Callable[[], object]) -> None:
     """Return when it has happened, while something else is still under way."""
-    while not happened():  # noqa: ASYNC110 - nothing tells of it
-        await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        while not happened():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
 
 
 async def patience(talk: Talk) -> None:
@@ -177,11 +178,11 @@ async def test_an_end_does_not_wait_for_a_request_that_hangs(monkeypatch: pytest
         room = await planned(talk)
         create, hangs = talk.homeserver.create, timedelta(minutes=2)
 
-        async def hanging(plan: Blueprint, key: str) -> RoomId:
+        async def hanging(plan: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
             if plan.name.startswith("Red"):
                 await talk.clock.sleep_until(talk.clock.now() + hangs)
                 raise Temporary("no answer in time")
-            return await create(plan, key)
+            return await create(plan, key, wanted)
 
         monkeypatch.setattr(talk.homeserver, "create", hanging)
         talk.user("ann").say(room.id, "!breakout start")
