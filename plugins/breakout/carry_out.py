@@ -331,7 +331,7 @@ class CarryOut:
             return Outcome(tuple(state), desk=room, is_creation=True)
 
         def note(session: Session, unit: Unit) -> Change[None]:
-            change = room_made(session, step.number, room)
+            change = room_made(session, step.number, room, locked=wish.locked)
             notices = list(change.notices)
             for user in invite:
                 change = invited(change.session, user, step.number, now=unit.now, settings=self._settings)

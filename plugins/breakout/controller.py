@@ -387,7 +387,8 @@ def _found(session: Session, ours: Ours) -> tuple[Session, list[Notice]]:
     notices: list[Notice] = []
     for room in session.rooms:
         if room.room_id is None and not room.closed and (found := _with_key(ours, creation_key(session, room))):
-            session = _added(room_made(session, room.number, found), notices)
+            # How it was made is seen next, where people are to talk there already.
+            session = _added(room_made(session, room.number, found, locked=session.is_open), notices)
     return session, notices
 
 

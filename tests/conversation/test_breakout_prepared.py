@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections import Counter
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 
 from bot.errors import Permanent
 from bot.matrix.ids import RoomId
+from bot.matrix.ports import Blueprint, Wanted
 from bot.testing.clock import FakeClock
 from bot.testing.fake import FakeServer
 from bot.testing.harness import Room, Talk, conversation, life, user_id
@@ -97,6 +99,33 @@ async def test_the_start_is_one_state_event_a_room_and_the_messages() -> None:
         assert writes(red, "bob")
         await talk.passes(91)
         assert not any("is waiting" in said for said in room.said)
+
+
+async def test_a_room_that_was_still_being_prepared_at_the_start_is_welcomed_when_it_is_unlocked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        create, begun, answer = talk.homeserver.create, asyncio.Event(), asyncio.Event()
+
+        async def slowly(plan: Blueprint, key: str, wanted: Wanted | None = None) -> RoomId:
+            if not plan.name.startswith("Moderators"):
+                begun.set()
+                await answer.wait()
+            return await create(plan, key)
+
+        monkeypatch.setattr(talk.homeserver, "create", slowly)
+        talk.user("ann").say(room.id, "!breakout prepare")
+        await begun.wait()
+        talk.user("ann").say(room.id, "!breakout start")
+        await talk.homeserver.taken_in()
+        await talk.app._caught_up()
+        answer.set()
+        await talk.settled()
+        events = talk.room_named("Red ·").raw.events
+        unlocked = [number for number, event in enumerate(events) if event["type"] == "m.room.power_levels"][-1]
+        (welcome,) = [n for n, event in enumerate(events) if "Welcome to" in str(event["content"].get("body"))]
+        assert unlocked < welcome
 
 
 async def test_nobody_who_said_no_ahead_of_the_start_is_asked_again_by_it() -> None:

@@ -27,12 +27,15 @@ from plugins.breakout.domain.notices import (
 from plugins.breakout.domain.phases import is_running
 
 
-def room_made(session: Session, number: int, room_id: str) -> Change[None]:
-    """The room exists: its welcome can be said, once people are let in."""
+def room_made(session: Session, number: int, room_id: str, *, locked: bool = False) -> Change[None]:
+    """The room exists: its welcome can be said, once people are let in.
+
+    `locked`: it was made so (ahead of a start that has come since, say), or may be.
+    """
     room = session.room(number)
     if room.room_id == room_id:
         return Change(session, None)
-    session = session.with_room(replace(room, room_id=room_id, locked=session.is_locked))
+    session = session.with_room(replace(room, room_id=room_id, locked=locked or session.is_locked))
     since = session.prepared_at if session.is_prepared else session.started_at
     made = welcome(session, number, since) if since else Change(session, None)
     return replace(made, notices=(*made.notices, *_ready(made.session, number)))
