@@ -20,9 +20,7 @@ from bot.matrix.ports import Homeserver, Limits, Urgency
 from bot.message.doc import Doc
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from bot.store.database import Database
+    from bot.store.database import Connection, Database
     from bot.store.roomstate import RoomStates
 
 S = TypeVar("S")
@@ -178,7 +176,7 @@ class Alarms(Protocol):
 class Unit:
     """One transaction and what may be done in it: no network call happens inside."""
 
-    connection: AsyncConnection
+    connection: Connection
     now: datetime
     rooms: RoomStates
     """The room-state table: members, power, any state content."""

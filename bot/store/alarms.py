@@ -7,16 +7,16 @@ from datetime import datetime
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.clock import from_ms, to_ms
+from bot.store.database import Connection
 from bot.store.tables import alarms
 
 
 class AlarmRows:
     """A plugin's alarms within one transaction."""
 
-    def __init__(self, connection: AsyncConnection, owner: str) -> None:
+    def __init__(self, connection: Connection, owner: str) -> None:
         self._connection, self._owner = connection, owner
         self.changed = False
         """Whether the schedule has to look again after the commit."""
@@ -37,13 +37,13 @@ class AlarmRows:
         )
 
 
-async def earliest(connection: AsyncConnection) -> datetime | None:
+async def earliest(connection: Connection) -> datetime | None:
     """When the next alarm is due."""
     due = (await connection.execute(select(func.min(alarms.c.due_ms)))).scalar_one_or_none()
     return None if due is None else from_ms(due)
 
 
-async def take_due(connection: AsyncConnection, now: datetime) -> Sequence[tuple[str, str]]:
+async def take_due(connection: Connection, now: datetime) -> Sequence[tuple[str, str]]:
     """Take the alarms that are due, as (owner, key), and remove them.
 
     Nothing is lost if the process ends right after: the start of a process wakes every plugin's open keys.

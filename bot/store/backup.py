@@ -6,10 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from bot.errors import StoreError
-from bot.store.database import why
+from bot.store.database import Connection, why
 from bot.store.tables import metadata
 
 _PUT_BACK, _OWN = 1, 0
@@ -49,7 +47,7 @@ def _copy(source: sqlite3.Connection, draft: Path) -> None:
         copy.execute("VACUUM")  # what was deleted is gone from the file, too
 
 
-async def is_put_back(connection: AsyncConnection) -> bool:
+async def is_put_back(connection: Connection) -> bool:
     """Whether this store is such a copy that nothing has worked on yet; from here on it is a store like any other."""
     version = (await connection.exec_driver_sql("PRAGMA user_version")).scalar_one()
     if version == _PUT_BACK:

@@ -6,23 +6,35 @@ import asyncio
 import errno
 import fcntl
 import os
-from collections.abc import AsyncIterator, Awaitable
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeAlias, TypeVar
 
-from sqlalchemy import URL, event
-from sqlalchemy.exc import DatabaseError, DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+import aiosqlite
+import sqlalchemy
+from sqlalchemy import CursorResult, Engine, Executable, NullPool, create_engine, event
+from sqlalchemy.engine.cursor import FullyBufferedCursorFetchStrategy
+from sqlalchemy.exc import DatabaseError, DBAPIError, InvalidRequestError, SQLAlchemyError
 
 from bot.errors import StoreError, StoreInUse
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 FILE, LOCK = "bot.db", "lock"
 
-STORE_FAILURES = (SQLAlchemyError, OSError)
+STORE_FAILURES = (SQLAlchemyError, sqlite3.Error, OSError)
 """What a store raises that cannot be read or written for now: a full disk, a lock that is held too long."""
+
+REMEMBERED = 300
+"""Things read that a connection keeps in mind, a room each: enough for what happens within a second."""
+
+LOST = "the transaction is lost"
+
+Rows: TypeAlias = "CursorResult[*tuple[Any, ...]]"
 
 
 def why(error: Exception) -> str:
@@ -31,17 +43,186 @@ def why(error: Exception) -> str:
     return str(cause.strerror or cause) if isinstance(cause, OSError) else str(cause)
 
 
+class Connection:
+    """What may be asked within one transaction.
+
+    SQLAlchemy works in the thread that aiosqlite has for the connection: a statement is one trip to it and back, which
+    costs more than the statement itself. What only begins or ends a part of a transaction goes along with the next one.
+    """
+
+    def __init__(self, driver: aiosqlite.Connection) -> None:
+        self._driver = driver
+        self._sync: sqlalchemy.Connection
+        self._ahead: list[str] = []
+        """What is to be carried out before the next statement."""
+        self._remembered: dict[Hashable, Any] = {}
+        self.is_open = False
+        """Whether a transaction is under way."""
+
+    @classmethod
+    async def to(cls, file: Path, *, writer: bool) -> Self:
+        """A new connection."""
+        # Whoever takes the last row closes the cursor, from another thread; nothing is left to close by then.
+        driver = aiosqlite.connect(file, isolation_level=None, check_same_thread=False)
+        driver._thread.daemon = True  # noqa: SLF001 - a thread that was forgotten does not keep the process
+        await driver
+        connection = cls(driver)
+        try:
+            connection._sync = await connection._in_thread(_engine(driver._conn, writer=writer).connect)  # noqa: SLF001
+        except BaseException:
+            await driver.close()
+            raise
+        return connection
+
+    @property
+    def changes(self) -> int:
+        """How many rows were changed through this connection so far."""
+        return self._driver.total_changes
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> Rows:
+        """Carry out a statement, once for each of several parameters; its rows are all there."""
+        return await self._do(lambda: _buffered(self._sync.execute(statement, parameters)))
+
+    async def exec_driver_sql(self, statement: str) -> Rows:
+        """Carry out SQL as it is written."""
+        return await self._do(lambda: _buffered(self._sync.exec_driver_sql(statement)))
+
+    async def run_sync(
+        self, act: Callable[Concatenate[sqlalchemy.Connection, P], T], *arguments: P.args, **named: P.kwargs
+    ) -> T:
+        """Let `act` work with SQLAlchemy's own connection, in its thread."""
+        return await self._do(lambda: act(self._sync, *arguments, **named))
+
+    @asynccontextmanager
+    async def begin_nested(self) -> AsyncIterator[None]:
+        """A part of the transaction that an exception takes back."""
+        self.first("SAVEPOINT nested")
+        try:
+            yield
+        except BaseException:
+            self.forget_all()
+            self.first("ROLLBACK TO nested", "RELEASE nested")
+            raise
+        self.first("RELEASE nested")
+
+    async def remembered(self, what: Hashable, read: Callable[[], Awaitable[T]]) -> T:
+        """What was read through this connection and is so still; else it is read.
+
+        Whoever writes lets it forget what changes.
+        """
+        try:
+            found = self._remembered.pop(what)
+        except KeyError:
+            found = await read()
+        self._remembered[what] = found  # at the end: what is used stays
+        if len(self._remembered) > REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        return found  # type: ignore[no-any-return]
+
+    def forget(self, what: Iterable[Hashable]) -> None:
+        """Read these anew."""
+        for known in what:
+            self._remembered.pop(known, None)
+
+    def forget_all(self) -> None:
+        """All of it may be otherwise from now on: others wrote, or what was written is taken back."""
+        self._remembered.clear()
+
+    # --- for the database
+
+    def begin(self, statement: str) -> None:
+        """Begin a transaction with what comes next."""
+        self._ahead = [statement]
+
+    def first(self, *statements: str) -> None:
+        """Carry these out before what comes next."""
+        self._ahead += statements
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the transaction has ended by itself, as on a full disk."""
+        return not self.is_open and not self._is_to_begin
+
+    def check(self) -> None:
+        """Raise where the transaction is lost."""
+        if self.is_lost:
+            raise InvalidRequestError(LOST)
+
+    @property
+    def _is_to_begin(self) -> bool:
+        return bool(self._ahead) and self._ahead[0].startswith("BEGIN")
+
+    async def end(self, statement: str) -> None:
+        """End the transaction; one in which nothing was asked has never begun."""
+        try:
+            if not self._is_to_begin:
+                await self._do(lambda: self._sync.exec_driver_sql(statement))
+        finally:
+            self._ahead.clear()
+
+    def end_soon(self) -> None:
+        """End a transaction that only read, and wait for nothing."""
+        self._ahead.clear()
+        if self.is_open:
+            self.is_open = False
+            self._driver._tx.put_nowait((None, self._driver._conn.rollback))  # noqa: SLF001
+
+    async def close(self) -> None:
+        """Close it."""
+        await self._in_thread(self._sync.close)
+        await self._driver.close()
+
+    async def _do(self, act: Callable[[], T]) -> T:
+        return await self._in_thread(partial(self._after_the_first, act))
+
+    def _after_the_first(self, act: Callable[[], T]) -> T:
+        """Work within the transaction; one that a full disk has ended takes nothing more."""
+        begins, ahead, self._ahead = self._is_to_begin, self._ahead, []
+        driver = self._driver._conn  # noqa: SLF001
+        try:
+            if not (begins or driver.in_transaction):
+                raise InvalidRequestError(LOST)
+            for statement in ahead:
+                driver.execute(statement).close()
+            return act()
+        finally:
+            self.is_open = driver.in_transaction
+
+    async def _in_thread(self, act: Callable[[], T]) -> T:
+        """Let the connection's thread do this, to the end, however often cancelled; a cancellation is raised then."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._driver._tx.put_nowait((future, act))  # noqa: SLF001
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError as error:
+                cancelled = error
+            except BaseException:  # noqa: BLE001, S110 - told below
+                pass
+        if cancelled is not None:
+            raise cancelled from future.exception()
+        return future.result()
+
+
 class Database:
     """The store. Open it with `open`, close it with `close`."""
 
     def __init__(self, folder: Path, lock: int) -> None:
         self.folder = folder
         self._lock = lock
-        self._opened: list[Any] = []
-        """Every connection of the driver that was ever opened."""
-        self._writer = _engine(self.file, self._opened, writer=True)
-        self._reader = _engine(self.file, self._opened, writer=False)
+        self._writer: Connection
+        self._opened: list[Connection] = []
+        """The writer, and the readers."""
+        self._resting: list[Connection] = []
+        """Readers that nobody uses."""
         self._turn = asyncio.Lock()
+        self._commit: asyncio.Task[None] | None = None
+        """What will commit the transaction that is open."""
+        self.commits = 0
+        """How often something went to the disk."""
 
     @classmethod
     async def open(cls, folder: Path) -> Self:
@@ -53,12 +234,9 @@ class Database:
                 f"{error.filename or folder} cannot be written ({error.strerror}). Give the bot's user the right to "
                 "(`breakout-bot check` says how), or set store.path to another folder."
             ) from error
+        database = cls(folder, lock)
         try:
-            database = cls(folder, lock)
-        except BaseException:
-            os.close(lock)
-            raise
-        try:
+            database._writer = await _whole(database._connect(writer=True))
             async with database.write() as connection:
                 await connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
         except DatabaseError as error:
@@ -78,32 +256,77 @@ class Database:
         return self.folder / FILE
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self) -> AsyncIterator[Connection]:
         """The one write transaction at a time: committed at the end, rolled back on any exception.
 
-        Its begin, commit and rollback are finished even if the task is cancelled meanwhile, since a cancelled call
-        would still be executed and would leave the transaction open for the next one.
+        Those who come before the commit begins share it: each is a part of one transaction, and an exception takes back
+        its own part. Who leaves is committed, even if cancelled meanwhile.
         """
-        async with self._turn, _connected(self._writer) as connection:
-            await _whole(connection.begin())
-            yield connection
-            await _whole(connection.commit())
+        async with self._turn:
+            commit = self._commit = self._commit or self._begin()
+            self._writer.first("SAVEPOINT part")
+            try:
+                yield self._writer
+                self._writer.check()
+            except BaseException:
+                self._take_back()
+                raise
+        await _whole(commit)
+
+    def _begin(self) -> asyncio.Task[None]:
+        self._writer.begin("BEGIN IMMEDIATE")
+        commit = asyncio.create_task(self._end(self._writer.changes))
+        commit.add_done_callback(lambda task: task.cancelled() or task.exception())  # perhaps nobody waits for it
+        return commit
+
+    def _take_back(self) -> None:
+        """Take back what one wrote; where SQLite took back all of it, who came before is told so."""
+        self._writer.forget_all()
+        if self._writer.is_lost:
+            self._commit = None
+        else:
+            self._writer.first("ROLLBACK TO part")
+
+    async def _end(self, changes: int) -> None:
+        """Commit what those wrote who were there before it was our turn."""
+        async with self._turn:
+            if self._commit is not asyncio.current_task():
+                raise InvalidRequestError(LOST)
+            self._commit = None
+            try:
+                await self._writer.end("COMMIT")
+                self.commits += self._writer.changes != changes
+            except BaseException:
+                self._writer.forget_all()
+                if self._writer.is_open:
+                    await self._writer.end("ROLLBACK")
+                raise
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self) -> AsyncIterator[Connection]:
         """One consistent view of what is committed."""
-        async with _connected(self._reader) as connection:
-            yield connection
+        reader = self._resting.pop() if self._resting else await _whole(self._connect(writer=False))
+        try:
+            reader.forget_all()
+            reader.begin("BEGIN")
+            yield reader
+        finally:
+            reader.end_soon()
+            self._resting.append(reader)
+
+    async def _connect(self, *, writer: bool) -> Connection:
+        connection = await Connection.to(self.file, writer=writer)
+        self._opened.append(connection)
+        return connection
 
     async def close(self) -> None:
         """Close the file and let another process have the folder."""
         try:
+            if self._commit is not None:
+                await asyncio.wait({self._commit})
             # The writer last: whoever closes the file last tidies the write-ahead log, and a reader may not.
-            await _whole(self._reader.dispose())
-            # Whose statement was cancelled is out of its pool, perhaps with a transaction that keeps the file locked.
-            for connection in self._opened:
+            for connection in reversed(self._opened):
                 await _whole(connection.close())
-            await _whole(self._writer.dispose())
         finally:
             os.close(self._lock)
 
@@ -127,46 +350,31 @@ def _take(folder: Path) -> int:
     return descriptor
 
 
-def _engine(file: Path, opened: list[Any], *, writer: bool) -> AsyncEngine:
-    """The writer has one connection and begins IMMEDIATE: a deferred one could fail at its first write."""
-    pool = {"pool_size": 1, "max_overflow": 0} if writer else {"pool_size": 4, "max_overflow": 4}
-    url = URL.create("sqlite+aiosqlite", database=str(file))
-    engine = create_async_engine(url, **pool, hide_parameters=True)  # errors are logged, what people wrote is not
+def _engine(driver: sqlite3.Connection, *, writer: bool) -> Engine:
+    """SQLAlchemy for one connection; transactions are begun and ended by `Database` alone."""
+    # Errors are logged, what people wrote is not.
+    engine = create_engine("sqlite://", creator=lambda: driver, poolclass=NullPool, hide_parameters=True)
     # FULL, since NORMAL lets a power cut take back what was committed, and a homeserver on the same machine then
     # has forgotten its transaction ids too: what was said would be said again.
     pragmas = ["journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"]
     if not writer:
         pragmas.append("query_only=ON")
-    # A connection is dropped when its statement is cancelled. Terminating it forgets a task if cancelled once more.
-    dialect = engine.sync_engine.dialect
-    dialect.do_terminate = dialect.do_close  # type: ignore[method-assign]
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
-        opened.append(connection.driver_connection)
-        connection.isolation_level = None
-        cursor = connection.cursor()
         for pragma in pragmas:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+            connection.execute(f"PRAGMA {pragma}").close()
 
     return engine
 
 
-@asynccontextmanager
-async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection that goes back to its pool whatever happens; what is not committed then is rolled back."""
-    connection = engine.connect()
-    try:
-        await _whole(connection.start())
-        yield connection
-    finally:
-        if connection.sync_connection is not None:
-            await _whole(connection.close())
+def _buffered(result: Rows) -> Rows:
+    """The rows read at once, since the next statement may change what they are read from."""
+    if result.returns_rows:
+        rows = result.cursor.fetchall()
+        result.cursor.close()
+        result.cursor_strategy = FullyBufferedCursorFetchStrategy(result.cursor, initial_buffer=rows)
+    return result
 
 
 async def _whole(call: Awaitable[T]) -> T:

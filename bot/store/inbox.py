@@ -9,9 +9,8 @@ from typing import Any
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.clock import from_ms, to_ms
 from bot.matrix.events import (
@@ -27,6 +26,7 @@ from bot.matrix.events import (
     Unreadable,
 )
 from bot.matrix.ids import EventId
+from bot.store.database import Connection
 from bot.store.roomstate import RoomStates
 from bot.store.tables import inbox, sync_position
 
@@ -44,6 +44,26 @@ _KINDS: dict[str, TypeAdapter[Any]] = {
 }
 
 
+_OPEN = (
+    select(inbox.c.event_id, inbox.c.kind, inbox.c.event)
+    .where(~inbox.c.done, inbox.c.kind != Invited.__name__)
+    .order_by(inbox.c.seq)
+    .limit(bindparam("most"))
+)
+_ACCEPT = insert(inbox)
+# A message that could not be read at first comes again when its key is there, and is news then.
+_ACCEPT = _ACCEPT.on_conflict_do_update(
+    index_elements=["event_id"],
+    set_={"kind": _ACCEPT.excluded.kind, "event": _ACCEPT.excluded.event, "done": False},
+    where=(inbox.c.kind == Unreadable.__name__) & (_ACCEPT.excluded.kind != Unreadable.__name__),
+)
+_MOVE_ON = insert(sync_position)
+_MOVE_ON = _MOVE_ON.on_conflict_do_update(index_elements=["id"], set_={"token": _MOVE_ON.excluded.token})
+_FORGET = delete(inbox).where(inbox.c.done, inbox.c.received_ms < bindparam("before"))
+_DONE = update(inbox).where(inbox.c.event_id == bindparam("which")).values(done=True)
+_WORDLESS = _DONE.values(event=bindparam("less", type_=inbox.c.event.type))
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One event to handle; `key` is its id, or what stands for one where Matrix gives none."""
@@ -55,7 +75,7 @@ class Row:
 class Inbox:
     """The inbox within one transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     @staticmethod
@@ -82,16 +102,7 @@ class Inbox:
             for item in events
         ]
         if rows:
-            statement = insert(inbox)
-            # A message that could not be read at first comes again when its key is there, and is news then.
-            await self._connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["event_id"],
-                    set_={"kind": statement.excluded.kind, "event": statement.excluded.event, "done": False},
-                    where=(inbox.c.kind == Unreadable.__name__) & (statement.excluded.kind != Unreadable.__name__),
-                ),
-                rows,
-            )
+            await self._connection.execute(_ACCEPT, rows)
         spoke = [
             # A sender's server may claim any time; nobody wrote later than now.
             {"room": item.room, "user": item.sender, "at_ms": min(to_ms(item.at), to_ms(now))}
@@ -99,22 +110,13 @@ class Inbox:
             if isinstance(item, Message | Unreadable)
         ]
         await RoomStates(self._connection, now).spoke(spoke)
-        statement = insert(sync_position).values(id=1, token=batch.token)
-        await self._connection.execute(
-            statement.on_conflict_do_update(index_elements=["id"], set_={"token": batch.token})
-        )
-        await self._connection.execute(delete(inbox).where(inbox.c.done, inbox.c.received_ms < to_ms(now - KEPT)))
+        await self._connection.execute(_MOVE_ON, {"id": 1, "token": batch.token})
+        await self._connection.execute(_FORGET, {"before": to_ms(now - KEPT)})
 
     async def pending(self, most: int = 100) -> Sequence[Row]:
         """The oldest events that are not handled; invites have a worker of their own."""
-        query = (
-            select(inbox.c.event_id, inbox.c.kind, inbox.c.event)
-            .where(~inbox.c.done, inbox.c.kind != Invited.__name__)
-            .order_by(inbox.c.seq)
-            .limit(most)
-        )
         found, unreadable = [], False
-        for row in await self._connection.execute(query):
+        for row in await self._connection.execute(_OPEN, {"most": most}):
             item = _read(row.kind, row.event)
             if item is None:
                 unreadable = True
@@ -122,6 +124,10 @@ class Inbox:
             else:
                 found.append(Row(EventId(row.event_id), item))
         return await self.pending(most) if unreadable and not found else found
+
+    async def is_worked_off(self) -> bool:
+        """Whether no event waits to be handled, invites left out."""
+        return (await self._connection.execute(_OPEN, {"most": 1})).first() is None
 
     async def open_invites(self) -> Sequence[str]:
         """The keys of the invites that are not answered."""
@@ -131,7 +137,8 @@ class Inbox:
     async def open_events(self) -> int:
         """How many events are not handled."""
         query = select(func.count()).select_from(inbox).where(~inbox.c.done)
-        return (await self._connection.execute(query)).scalar_one()
+        number: int = (await self._connection.execute(query)).scalar_one()
+        return number
 
     async def received(self, event_id: str) -> datetime | None:
         """When an event came in; None for an unknown one."""
@@ -139,12 +146,14 @@ class Inbox:
         at = (await self._connection.execute(query)).scalar_one_or_none()
         return None if at is None else from_ms(at)
 
-    async def done(self, event_id: str) -> None:
-        """The event is handled; of a message it is enough from here on that there was one."""
-        values: dict[str, Any] = {"done": True}
-        if isinstance(item := await self.event(event_id), Message):
-            values["event"] = _KINDS[Message.__name__].dump_python(_wordless(item), mode="json")
-        await self._connection.execute(update(inbox).where(inbox.c.event_id == event_id).values(**values))
+    async def done(self, event_id: str, item: Item | None = None) -> None:
+        """The event, which is `item`, is handled; of a message it is enough from here on that there was one."""
+        item = item or await self.event(event_id)
+        if isinstance(item, Message):
+            event = _KINDS[Message.__name__].dump_python(_wordless(item), mode="json")
+            await self._connection.execute(_WORDLESS, {"which": event_id, "less": event})
+        else:
+            await self._connection.execute(_DONE, {"which": event_id})
 
     async def event(self, event_id: str) -> Item | None:
         """An event that came in within the last days; None for an unknown one."""

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, func, null, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, delete, func, null, select, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.clock import from_ms, to_ms
 from bot.matrix.ids import EventId, RoomId
@@ -17,6 +16,7 @@ from bot.matrix.ports import Urgency
 from bot.message.doc import Doc
 from bot.message.render import edit_of, render, split
 from bot.plugin import Original, Sent
+from bot.store.database import Connection
 from bot.store.tables import outbox
 
 HELD = datetime(9999, 1, 1, tzinfo=UTC)
@@ -51,10 +51,83 @@ class Mail:
         return asked and EventId(asked)
 
 
+# Statements are put together once: to build one takes longer than to carry it out.
+
+_MINE = (outbox.c.owner == bindparam("owner")) & (outbox.c.key == bindparam("key"))
+_UNSETTLED = outbox.c.settled_ms.is_(None)
+_BY_KEY = select(outbox).where(_MINE)
+_OF_GROUP = (
+    select(outbox)
+    .where(outbox.c.owner == bindparam("owner"), outbox.c.group == bindparam("group"))
+    .order_by(outbox.c.seq)
+)
+_WITH_EDITS = (
+    select(outbox)
+    .where(outbox.c.owner == bindparam("owner"))
+    .where((outbox.c.key == bindparam("key")) | ((outbox.c.about == bindparam("key")) & (outbox.c.type == MESSAGE)))
+    .order_by(outbox.c.seq)
+)
+_PUT = insert(outbox).on_conflict_do_nothing()
+_FORGOTTEN = delete(outbox).where(outbox.c.seq.in_(bindparam("seqs", expanding=True)))
+_RELEASED = (
+    update(outbox)
+    .where(outbox.c.owner == bindparam("whose"), outbox.c.group == bindparam("of_group"))
+    .where(outbox.c.not_before_ms == to_ms(HELD))
+    .values(not_before_ms=0)
+    .returning(outbox.c.room, outbox.c.urgency)
+)
+_IN_LANE = (
+    (outbox.c.room == bindparam("room")) & _UNSETTLED & outbox.c.urgency.in_(bindparam("urgencies", expanding=True))
+)
+_ABOUT = outbox.alias("about")
+_DUE = (
+    select(outbox, _ABOUT.c.event_id.label("target"))
+    .outerjoin(_ABOUT, (_ABOUT.c.owner == outbox.c.owner) & (_ABOUT.c.key == outbox.c.about))
+    .where(_IN_LANE, outbox.c.not_before_ms <= bindparam("now"))
+    .where(outbox.c.about.is_(None) | _ABOUT.c.settled_ms.is_not(None))
+    .order_by(outbox.c.urgency, outbox.c.seq)
+    .limit(1)
+)
+_LATER = select(func.min(outbox.c.not_before_ms)).where(
+    _IN_LANE, outbox.c.not_before_ms > bindparam("now"), outbox.c.not_before_ms < to_ms(HELD)
+)
+_TRIED = update(outbox).where(outbox.c.seq == bindparam("row")).values(tried=True)
+_REFERS = (
+    select(outbox.c.seq)
+    .where(outbox.c.owner == bindparam("owner"), outbox.c.about == bindparam("key"), _UNSETTLED)
+    .limit(1)
+)
+_SETTLED = (
+    update(outbox)
+    .where(outbox.c.seq == bindparam("row"), _UNSETTLED)
+    .values(event_id=bindparam("event"), refused=bindparam("why"), settled_ms=bindparam("now"))
+    .returning(outbox.c.owner, outbox.c.group, outbox.c.wake, outbox.c.about, outbox.c.type)
+)
+_FORMER_EDITS = (
+    delete(outbox)
+    .where(outbox.c.owner == bindparam("owner"), outbox.c.about == bindparam("about"), outbox.c.type == MESSAGE)
+    .where(outbox.c.seq < bindparam("row"), outbox.c.settled_ms.is_not(None))
+)
+_OLD_TEXTS = (
+    update(outbox)
+    .where(outbox.c.settled_ms < bindparam("before"), outbox.c.content.is_not(None))
+    .values(content=null())
+)
+_LEFT_OF_GROUP = (
+    select(outbox.c.seq)
+    .where(outbox.c.owner == bindparam("owner"), outbox.c.group == bindparam("group"), _UNSETTLED)
+    .limit(1)
+)
+_SEQ_BY_KEY = select(outbox.c.seq, outbox.c.room).where(_MINE, _UNSETTLED)
+_BY_EVENT = select(outbox.c.owner, outbox.c.key).where(
+    outbox.c.event_id == bindparam("event"), outbox.c.about.is_(None)
+)
+
+
 class OutboxRows:
     """A plugin's outbox within one transaction (`bot.plugin.Outbox`)."""
 
-    def __init__(self, connection: AsyncConnection, owner: str, now: datetime, wake: Callable[[str], None]) -> None:
+    def __init__(self, connection: Connection, owner: str, now: datetime, wake: Callable[[str], None]) -> None:
         self._connection, self._owner, self._now, self._wake = connection, owner, now, wake
         self.touched: set[tuple[RoomId, Urgency]] = set()
         """The rooms whose sender has something to do after the commit, and how urgent that is."""
@@ -108,12 +181,7 @@ class OutboxRows:
 
     async def release(self, group: str) -> None:
         """Let the held messages of `group` go."""
-        result = await self._connection.execute(
-            update(outbox)
-            .where(outbox.c.owner == self._owner, outbox.c.group == group, outbox.c.not_before_ms == to_ms(HELD))
-            .values(not_before_ms=0)
-            .returning(outbox.c.room, outbox.c.urgency)
-        )
+        result = await self._connection.execute(_RELEASED, {"whose": self._owner, "of_group": group})
         self.touched.update((RoomId(row.room), Urgency(row.urgency)) for row in result)
 
     async def relay(
@@ -133,9 +201,7 @@ class OutboxRows:
 
     async def edit(self, key: str, doc: Doc, *, not_before: datetime | None = None) -> None:
         """Let the message of `key` read `doc`; of several unsent edits only the last is sent, unchanged text never."""
-        edits = (outbox.c.about == key) & (outbox.c.type == MESSAGE)
-        query = select(outbox).where(outbox.c.owner == self._owner, (outbox.c.key == key) | edits)
-        rows = (await self._connection.execute(query.order_by(outbox.c.seq))).all()
+        rows = (await self._connection.execute(_WITH_EDITS, {"owner": self._owner, "key": key})).all()
         if not rows or rows[0].refused is not None:
             return
         await self._seed(key, key, RoomId(rows[0].room), doc.keycaps)
@@ -145,7 +211,8 @@ class OutboxRows:
         content = render(replace(doc, keycaps=()))
         if _wording(rows[-1]) == _wording_of(content):
             return
-        await self._connection.execute(delete(outbox).where(outbox.c.seq.in_([row.seq for row in waiting])))
+        if waiting:
+            await self._connection.execute(_FORGOTTEN, {"seqs": [row.seq for row in waiting]})
         if _wording(shown[-1]) == _wording_of(content):
             return
         # An edit that takes the place of a waiting one goes when that would have gone, else a steady stream of
@@ -188,8 +255,8 @@ class OutboxRows:
 
     async def group(self, group: str) -> Sequence[Sent]:
         """What became of each message of a group, in the order in which they were said."""
-        query = select(outbox).where(outbox.c.owner == self._owner, outbox.c.group == group).order_by(outbox.c.seq)
-        return [_sent(row) for row in await self._connection.execute(query)]
+        rows = await self._connection.execute(_OF_GROUP, {"owner": self._owner, "group": group})
+        return [_sent(row) for row in rows]
 
     async def said_before(self, key: str, room: RoomId) -> None:
         """Take this as said by a former life of which the store knows nothing; nothing for a known key."""
@@ -223,8 +290,7 @@ class OutboxRows:
                 self._wake(wake)
 
     async def _row(self, key: str) -> Row[Any] | None:
-        query = select(outbox).where(outbox.c.owner == self._owner, outbox.c.key == key)
-        return (await self._connection.execute(query)).one_or_none()
+        return (await self._connection.execute(_BY_KEY, {"owner": self._owner, "key": key})).one_or_none()
 
     async def _put(
         self,
@@ -241,24 +307,20 @@ class OutboxRows:
         not_before: datetime | None = None,
     ) -> bool:
         """Write one row; False for a known key."""
-        result = await self._connection.execute(
-            insert(outbox)
-            .values(
-                owner=self._owner,
-                key=key,
-                room=room,
-                type=type_,
-                content=dict(content),
-                urgency=int(urgency),
-                group=group,
-                wake=wake,
-                origin=None if origin is None else _origin(origin),
-                about=about,
-                not_before_ms=0 if not_before is None else to_ms(not_before),
-            )
-            .on_conflict_do_nothing()
-        )
-        if not result.rowcount:
+        values = {
+            "owner": self._owner,
+            "key": key,
+            "room": room,
+            "type": type_,
+            "content": dict(content),
+            "urgency": int(urgency),
+            "group": group,
+            "wake": wake,
+            "origin": None if origin is None else _origin(origin),
+            "about": about,
+            "not_before_ms": 0 if not_before is None else to_ms(not_before),
+        }
+        if not (await self._connection.execute(_PUT, values)).rowcount:
             return False
         self.touched.add((room, urgency))
         return True
@@ -267,13 +329,13 @@ class OutboxRows:
 # --- what the sender and the dispatcher ask, of all owners
 
 
-async def rooms_with_unsent(connection: AsyncConnection) -> Sequence[RoomId]:
+async def rooms_with_unsent(connection: Connection) -> Sequence[RoomId]:
     """The rooms for which something is unsent."""
     query = select(outbox.c.room).where(outbox.c.settled_ms.is_(None)).distinct()
     return [RoomId(room) for room in (await connection.execute(query)).scalars()]
 
 
-async def unsent(connection: AsyncConnection, now: datetime) -> tuple[int, int]:
+async def unsent(connection: Connection, now: datetime) -> tuple[int, int]:
     """How many rows are due, and how many wait for a later moment or a step on the homeserver."""
     is_due = outbox.c.not_before_ms <= to_ms(now)
     query = select(is_due, func.count()).where(outbox.c.settled_ms.is_(None)).group_by(is_due)
@@ -282,66 +344,46 @@ async def unsent(connection: AsyncConnection, now: datetime) -> tuple[int, int]:
 
 
 async def next_due(
-    connection: AsyncConnection, room: RoomId, now: datetime, urgencies: Collection[Urgency]
+    connection: Connection, room: RoomId, now: datetime, urgencies: Collection[Urgency]
 ) -> tuple[Mail | None, datetime | None]:
     """The next row of a room's lane to send, or else when to look again (None: when something is put there).
 
     From here on the row counts as tried: it may be on the homeserver even if no answer ever comes.
     """
-    of_lane = outbox.c.urgency.in_([int(urgency) for urgency in urgencies])
-    lane = (outbox.c.room == room) & outbox.c.settled_ms.is_(None) & of_lane
-    about = outbox.alias("about")
-    due = (
-        select(outbox, about.c.event_id.label("target"))
-        .outerjoin(about, (about.c.owner == outbox.c.owner) & (about.c.key == outbox.c.about))
-        .where(lane, outbox.c.not_before_ms <= to_ms(now))
-        .where(outbox.c.about.is_(None) | about.c.settled_ms.is_not(None))
-        .order_by(outbox.c.urgency, outbox.c.seq)
-        .limit(1)
-    )
-    while row := (await connection.execute(due)).one_or_none():
+    lane = {"room": room, "urgencies": [int(urgency) for urgency in urgencies], "now": to_ms(now)}
+    while row := (await connection.execute(_DUE, lane)).one_or_none():
         if row.about is not None and row.target is None:
             await settle(connection, row.seq, now, None, "nothing to refer to")
             continue
         if not row.tried:
-            await connection.execute(update(outbox).where(outbox.c.seq == row.seq).values(tried=True))
+            await connection.execute(_TRIED, {"row": row.seq})
         return _mail(row), None
-    waiting = (outbox.c.not_before_ms > to_ms(now)) & (outbox.c.not_before_ms < to_ms(HELD))
-    later = (await connection.execute(select(func.min(outbox.c.not_before_ms)).where(lane, waiting))).scalar_one()
+    later = (await connection.execute(_LATER, lane)).scalar_one()
     return None, None if later is None else from_ms(later)
 
 
-async def waits_for(connection: AsyncConnection, mail: Mail) -> bool:
+async def waits_for(connection: Connection, mail: Mail) -> bool:
     """Whether something refers to a row, and could not go before it: its reactions, an edit of it."""
-    owner = mail.transaction_id.partition(":")[0]
-    waiting = (outbox.c.owner == owner) & (outbox.c.about == mail.key) & outbox.c.settled_ms.is_(None)
-    return (await connection.execute(select(outbox.c.seq).where(waiting).limit(1))).first() is not None
+    which = {"owner": mail.transaction_id.partition(":")[0], "key": mail.key}
+    return (await connection.execute(_REFERS, which)).first() is not None
 
 
 async def settle(
-    connection: AsyncConnection, seq: int, now: datetime, event: EventId | None, refused: str = ""
+    connection: Connection, seq: int, now: datetime, event: EventId | None, refused: str = ""
 ) -> Sequence[tuple[str, str]]:
     """Note that a row is sent or refused; returns whom to wake (owner, key), its group being settled as a whole."""
-    row = (
-        await connection.execute(
-            update(outbox)
-            .where(outbox.c.seq == seq, outbox.c.settled_ms.is_(None))
-            .values(event_id=event, refused=refused or None, settled_ms=to_ms(now))
-            .returning(outbox.c.owner, outbox.c.group, outbox.c.wake, outbox.c.about, outbox.c.type)
-        )
-    ).one_or_none()
+    values = {"row": seq, "event": event, "why": refused or None, "now": to_ms(now)}
+    row = (await connection.execute(_SETTLED, values)).one_or_none()
     if row is None:
         return ()
     if row.about is not None and row.type == MESSAGE:  # of the edits of a message the last one is enough
-        same = (outbox.c.owner == row.owner) & (outbox.c.about == row.about) & (outbox.c.type == MESSAGE)
-        await connection.execute(delete(outbox).where(same, outbox.c.seq < seq, outbox.c.settled_ms.is_not(None)))
-    old = (outbox.c.settled_ms < to_ms(now - KEPT)) & outbox.c.content.is_not(None)
-    await connection.execute(update(outbox).where(old).values(content=null()))
+        await connection.execute(_FORMER_EDITS, {"owner": row.owner, "about": row.about, "row": seq})
+    await connection.execute(_OLD_TEXTS, {"before": to_ms(now - KEPT)})
     return ((row.owner, row.wake),) if await _is_to_wake(connection, row.owner, row.group, row.wake) else ()
 
 
 async def settle_echo(
-    connection: AsyncConnection, transaction_id: str, event: EventId, now: datetime
+    connection: Connection, transaction_id: str, event: EventId, now: datetime
 ) -> tuple[RoomId | None, Sequence[tuple[str, str]]]:
     """Note that a row is sent because sync brought it: a process that was killed could not note the answer.
 
@@ -349,30 +391,27 @@ async def settle_echo(
     that was noted before), and whom to wake, as `settle`.
     """
     owner, _, key = transaction_id.partition(":")
-    which = (outbox.c.owner == owner) & (outbox.c.key == key) & outbox.c.settled_ms.is_(None)
-    row = (await connection.execute(select(outbox.c.seq, outbox.c.room).where(which))).one_or_none()
+    row = (await connection.execute(_SEQ_BY_KEY, {"owner": owner, "key": key})).one_or_none()
     return (None, ()) if row is None else (RoomId(row.room), await settle(connection, row.seq, now, event))
 
 
-async def key_of(connection: AsyncConnection, event: EventId) -> tuple[str, str] | None:
+async def key_of(connection: Connection, event: EventId) -> tuple[str, str] | None:
     """Whose message an event is, and its key, whichever part of a long message it is."""
-    query = select(outbox.c.owner, outbox.c.key).where(outbox.c.event_id == event, outbox.c.about.is_(None))
-    row = (await connection.execute(query)).first()
+    row = (await connection.execute(_BY_EVENT, {"event": event})).first()
     return None if row is None else (row.owner, row.key.partition(_PART)[0])
 
 
-async def copies_of(connection: AsyncConnection, origin: Original) -> Sequence[tuple[str, str]]:
+async def copies_of(connection: Connection, origin: Original) -> Sequence[tuple[str, str]]:
     """The relayed copies of a message, as (owner, key)."""
     query = select(outbox.c.owner, outbox.c.key).where(outbox.c.origin == _origin(origin)).order_by(outbox.c.seq)
     return [(row.owner, row.key) for row in await connection.execute(query) if _PART not in row.key]
 
 
-async def _is_to_wake(connection: AsyncConnection, owner: str, group: str, wake: str) -> bool:
+async def _is_to_wake(connection: Connection, owner: str, group: str, wake: str) -> bool:
     """Whether a row that was just settled was the last one that its `wake` waits for."""
     if not (wake and group):
         return bool(wake)
-    query = select(outbox.c.seq).where(outbox.c.owner == owner, outbox.c.group == group, outbox.c.settled_ms.is_(None))
-    return (await connection.execute(query.limit(1))).first() is None
+    return (await connection.execute(_LEFT_OF_GROUP, {"owner": owner, "group": group})).first() is None
 
 
 _PART = ":part:"

@@ -10,7 +10,6 @@ import structlog
 from bot.errors import Permanent, Temporary
 from bot.matrix.ids import RoomId, server_of
 from bot.plugin import Host, Unit
-from bot.store.roomstate import RoomStates
 from plugins.breakout import announce, views
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.domain.model import Phase
@@ -44,11 +43,10 @@ class Follower:
     async def follow(self, main: RoomId) -> bool:
         """Whether another room has taken the place of this main room, so that nothing is left to do for it."""
         await self._host.caught_up()
-        async with self._host.database.read() as connection:
-            rooms = RoomStates(connection, self._host.clock.now())
-            named = await named_successor(rooms, main)
-            new = await successor(rooms, main, self._host.me)
-            me = await rooms.content(main, "m.room.member", self._host.me) or {}
+        async with self._host.unit() as unit:
+            named = await named_successor(unit.rooms, main)
+            new = await successor(unit.rooms, main, self._host.me)
+            me = await unit.rooms.content(main, "m.room.member", self._host.me) or {}
         if named is None or (new is None and me.get("membership") != "join"):
             return False
         if new is None and not await self._came_to(main, named):
@@ -124,8 +122,8 @@ class Follower:
 
     async def _let_go(self, main: RoomId) -> datetime | None:
         now = self._host.clock.now()
-        async with self._host.database.read() as connection:
-            former = await former_of(RoomStates(connection, now), main, self._host.me)
+        async with self._host.unit() as unit:
+            former = await former_of(unit.rooms, main, self._host.me)
         if former is None or now < former.until:
             return former.until if former else None
         try:

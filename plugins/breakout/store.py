@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,15 +19,17 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     delete,
     func,
     select,
     true,
+    type_coerce,
     update,
 )
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.store.database import Connection
 from plugins.breakout.domain.changes.ending import forgotten
 from plugins.breakout.domain.model import Phase, Session
 
@@ -60,6 +64,17 @@ desks = Table(
 ASIDE = "aside"
 """The phase of the row of a session as a backup had it: only to look up what is found nowhere else."""
 
+READ = 200
+"""Sessions that are kept as they were read."""
+
+_TEXT = type_coerce(sessions.c.body, String).label("text")
+_OF_MAIN = select(_TEXT, sessions.c.revision).where(
+    sessions.c.main == bindparam("main"), sessions.c.retired == bindparam("retired"), ~sessions.c.over
+)
+_OF_ID = select(_TEXT, sessions.c.revision).where(sessions.c.id == bindparam("id"), sessions.c.phase != ASIDE)
+_DESK_OF = select(desks).where(desks.c.main == bindparam("main"))
+_DESK_IN = select(desks).where(desks.c.room == bindparam("room"))
+
 _codec: TypeAdapter[Session] = TypeAdapter(Session)
 
 
@@ -85,31 +100,23 @@ class Desk:
 class Sessions:
     """The sessions and desks within one transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def get(self, main: str) -> Session | None:
         """The session of a main room: the one that is not retired."""
-        query = select(sessions.c.body, sessions.c.revision).where(
-            sessions.c.main == main, ~sessions.c.retired, ~sessions.c.over
-        )
-        row = (await self._connection.execute(query)).one_or_none()
+        row = (await self._connection.execute(_OF_MAIN, {"main": main, "retired": False})).one_or_none()
         return None if row is None else _loaded(row)
 
     async def of_id(self, session_id: str) -> Session | None:
         """A session by its id, retired ones too."""
-        query = select(sessions.c.body, sessions.c.revision).where(
-            sessions.c.id == session_id, sessions.c.phase != ASIDE
-        )
-        row = (await self._connection.execute(query)).one_or_none()
+        row = (await self._connection.execute(_OF_ID, {"id": session_id})).one_or_none()
         return None if row is None else _loaded(row)
 
     async def retired(self, main: str) -> Sequence[Session]:
         """The former sessions of a main room of which something is left on the homeserver."""
-        query = select(sessions.c.body, sessions.c.revision).where(
-            sessions.c.main == main, sessions.c.retired, ~sessions.c.over
-        )
-        return [_loaded(row) for row in await self._connection.execute(query)]
+        rows = await self._connection.execute(_OF_MAIN, {"main": main, "retired": True})
+        return [_loaded(row) for row in rows]
 
     async def knows(self, main: str) -> bool:
         """Whether there ever was a session of this main room."""
@@ -125,7 +132,7 @@ class Sessions:
     async def take_aside(self, main: str) -> Session | None:
         """The session of a main room as a backup had it, which is forgotten here; None where there is none."""
         which = (sessions.c.main == main) & (sessions.c.phase == ASIDE)
-        query = delete(sessions).where(which).returning(sessions.c.body, sessions.c.revision)
+        query = delete(sessions).where(which).returning(_TEXT, sessions.c.revision)
         row = (await self._connection.execute(query)).first()
         return None if row is None else _loaded(row)
 
@@ -183,12 +190,12 @@ class Sessions:
 
     async def desk(self, main: str) -> Desk | None:
         """The desk of a main room; None where there never was one."""
-        row = (await self._connection.execute(select(desks).where(desks.c.main == main))).one_or_none()
+        row = (await self._connection.execute(_DESK_OF, {"main": main})).one_or_none()
         return None if row is None else Desk(row.main, row.room, row.attempt, row.wanted)
 
     async def desk_in(self, room: str) -> Desk | None:
         """The desk that this room is."""
-        row = (await self._connection.execute(select(desks).where(desks.c.room == room))).one_or_none()
+        row = (await self._connection.execute(_DESK_IN, {"room": room})).one_or_none()
         return None if row is None else Desk(row.main, row.room, row.attempt, row.wanted)
 
     async def move_desk(self, desk: Desk, main: str) -> None:
@@ -204,4 +211,10 @@ class Sessions:
 
 
 def _loaded(row: Any) -> Session:
-    return replace(_codec.validate_python(row.body), revision=row.revision)
+    return _read(row.text, row.revision)
+
+
+@lru_cache(READ)
+def _read(text: str, revision: int) -> Session:
+    """The session of a row; it is asked for again and again between two changes."""
+    return replace(_codec.validate_python(json.loads(text)), revision=revision)

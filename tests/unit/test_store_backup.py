@@ -22,15 +22,16 @@ NOW = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 
 async def test_a_copy_has_nothing_of_what_was_said_also_while_the_bot_writes(tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
-    async with open_store(tmp_path / "data") as database, database.write() as connection:
-        await OutboxRows(connection, "breakout", NOW, print).say(
-            "a", RoomId("!r:hs"), doc(Para((Text("Very private"),)))
-        )
-        await connection.exec_driver_sql("CREATE TABLE of_a_plugin (word TEXT)")
-        await connection.exec_driver_sql("INSERT INTO of_a_plugin VALUES ('kept')")
-        await connection.commit()
-        await connection.exec_driver_sql("INSERT INTO of_a_plugin VALUES ('not committed')")
-        back_up(database.file, copy)
+    async with open_store(tmp_path / "data") as database:
+        async with database.write() as connection:
+            await OutboxRows(connection, "breakout", NOW, print).say(
+                "a", RoomId("!r:hs"), doc(Para((Text("Very private"),)))
+            )
+            await connection.exec_driver_sql("CREATE TABLE of_a_plugin (word TEXT)")
+            await connection.exec_driver_sql("INSERT INTO of_a_plugin VALUES ('kept')")
+        async with database.write() as connection:
+            await connection.exec_driver_sql("INSERT INTO of_a_plugin VALUES ('not committed')")
+            back_up(database.file, copy)
     assert copy.stat().st_mode & 0o777 == 0o600
     assert b"Very private" not in copy.read_bytes()
     with closing(sqlite3.connect(copy)) as connection:

@@ -1,14 +1,16 @@
 """One file, one writer, one process; a cancelled task leaves nothing half done behind."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, InvalidRequestError, OperationalError
 
 from bot.errors import StoreError
 from bot.store.database import FILE, Database
@@ -76,6 +78,56 @@ async def test_a_reader_cannot_write(database: Database) -> None:
 async def test_writers_take_turns(database: Database) -> None:
     await asyncio.gather(*(put(database, f"{n}", f"{n}!") for n in range(20)))
     assert len(await words_of(database)) == 40
+
+
+async def test_writers_that_come_together_are_committed_together(database: Database) -> None:
+    before = database.commits
+    await asyncio.gather(*(put(database, f"{n}") for n in range(20)))
+    assert database.commits == before + 1
+
+
+async def test_of_writers_that_are_committed_together_one_that_fails_takes_only_its_own_back(
+    database: Database,
+) -> None:
+    await put(database, "one")
+    writers = (put(database, "two"), put(database, "three", "one"), put(database, "four"))
+    results = await asyncio.gather(*writers, return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), IntegrityError, type(None)]
+    assert await words_of(database) == {"one", "two", "four"}
+
+
+async def test_what_only_read_does_not_go_to_the_disk(database: Database) -> None:
+    before = database.commits
+    async with database.write() as connection:
+        await connection.execute(text("SELECT word FROM words"))
+    assert database.commits == before
+
+
+async def test_where_a_transaction_is_lost_all_who_wrote_in_it_are_told_and_nothing_is_written(
+    database: Database,
+) -> None:
+    async def lose() -> None:
+        async with database.write() as connection:
+            await connection.exec_driver_sql("ROLLBACK")  # as SQLite does where the disk is full
+            with pytest.raises(InvalidRequestError):
+                await connection.execute(text("INSERT INTO words VALUES ('by itself')"))
+
+    results = await asyncio.gather(put(database, "one"), lose(), put(database, "two"), return_exceptions=True)
+    assert [type(result) for result in results] == [InvalidRequestError, InvalidRequestError, type(None)]
+    assert await words_of(database) == {"two"}
+
+
+async def test_a_file_that_another_program_has_locked_is_waited_for_and_keeps_nobody_else_waiting(
+    database: Database,
+) -> None:
+    with closing(sqlite3.connect(database.file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writer = asyncio.create_task(put(database, "one"))
+        assert await words_of(database) == set()
+        assert not writer.done()
+        other.execute("COMMIT")
+        await writer
+    assert await words_of(database) == {"one"}
 
 
 async def test_foreign_keys_hold(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.matrix.events import (
     Departed,
@@ -25,7 +25,7 @@ from bot.matrix.events import (
     Unreadable,
 )
 from bot.matrix.ids import EventId, RoomId, UserId
-from bot.store.database import Database
+from bot.store.database import Connection, Database
 from bot.store.inbox import _KINDS, KEPT, Inbox
 from bot.store.roomstate import RoomStates
 from bot.store.tables import inbox as table
@@ -72,18 +72,18 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def connection(database: Database) -> AsyncIterator[AsyncConnection]:
+async def connection(database: Database) -> AsyncIterator[Connection]:
     async with database.write() as connection:
         yield connection
 
 
 @pytest.fixture
-def inbox(connection: AsyncConnection) -> Inbox:
+def inbox(connection: Connection) -> Inbox:
     return Inbox(connection)
 
 
 @pytest.fixture
-def rooms(connection: AsyncConnection) -> RoomStates:
+def rooms(connection: Connection) -> RoomStates:
     return RoomStates(connection, NOW)
 
 
@@ -96,7 +96,7 @@ async def test_every_kind_of_event_comes_out_as_it_went_in_and_in_order(inbox: I
     assert [row.event for row in await inbox.pending()] == EVENTS
 
 
-async def test_an_event_that_cannot_be_read_any_more_stops_nothing(inbox: Inbox, connection: AsyncConnection) -> None:
+async def test_an_event_that_cannot_be_read_any_more_stops_nothing(inbox: Inbox, connection: Connection) -> None:
     await inbox.accept(BATCH, [message(number) for number in range(4)], NOW)
     await connection.execute(update(table).where(table.c.event_id == "$0").values(kind="Unheard"))
     await connection.execute(update(table).where(table.c.event_id == "$1").values(event={"body": 1}))
@@ -153,7 +153,7 @@ async def test_handled_events_are_forgotten_after_a_while_and_open_ones_never(in
     assert [row.event_id for row in await inbox.pending()] == ["$2"]
 
 
-async def test_of_a_handled_message_the_words_are_forgotten_at_once(inbox: Inbox, connection: AsyncConnection) -> None:
+async def test_of_a_handled_message_the_words_are_forgotten_at_once(inbox: Inbox, connection: Connection) -> None:
     said = replace(message(1), body="Very private", html="<b>Very private</b>", content={"body": "Very private"})
     await inbox.accept(BATCH, [said], NOW)
     await inbox.done("$1")
@@ -241,6 +241,37 @@ async def test_nothing_is_known_of_a_room_that_was_forgotten(inbox: Inbox, rooms
     assert await rooms.name(ROOM) is None
     assert await rooms.last_spoke(ROOM) == {}
     assert await rooms.name(OTHER) == "other"
+
+
+async def test_what_was_read_is_read_anew_once_it_changes_or_is_taken_back(database: Database) -> None:
+    async def names(connection: Connection) -> tuple[object, ...]:
+        rooms = RoomStates(connection, NOW)
+        members = [member.name for member in (await rooms.members(ROOM)).values()]
+        return await rooms.name(ROOM), dict(await rooms.rooms_with("m.room.name")), *members
+
+    async with database.write() as connection:
+        await RoomStates(connection, NOW).put([state("m.room.name", name="one")])
+        assert await names(connection) == ("one", {ROOM: {"name": "one"}})
+    with suppress(ZeroDivisionError):
+        async with database.write() as connection:
+            await RoomStates(connection, NOW).put([state("m.room.name", name="two")])
+            assert (await names(connection))[0] == "two"
+            raise ZeroDivisionError
+    async with database.write() as connection:
+        assert await names(connection) == ("one", {ROOM: {"name": "one"}})
+        with suppress(ZeroDivisionError):
+            async with connection.begin_nested():
+                await RoomStates(connection, NOW).forget(ROOM)
+                assert await names(connection) == (None, {})
+                raise ZeroDivisionError
+        assert await names(connection) == ("one", {ROOM: {"name": "one"}})
+        await RoomStates(connection, NOW).put([state("m.room.member", ANN, membership="join", displayname="Ann")])
+        assert (await names(connection))[2:] == ("Ann",)
+    for name in ("three", "four"):
+        async with database.write() as connection:
+            await RoomStates(connection, NOW).put([state("m.room.name", name=name)])
+        async with database.read() as connection:
+            assert (await names(connection))[0] == name
 
 
 async def test_a_large_batch_takes_well_under_a_second(inbox: Inbox, rooms: RoomStates) -> None:

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Urgency
 from bot.message.doc import Doc, Para, Text, doc
-from bot.store.database import Database
+from bot.store.database import Connection, Database
 from bot.store.outbox import KEPT, Mail, OutboxRows, copies_of, key_of, next_due, rooms_with_unsent, settle
 from tests.unit.store import open_store
 
@@ -30,7 +29,7 @@ def says(text: str, *keycaps: str) -> Doc:
 class Post:
     """An outbox, and a homeserver that takes everything."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.woken: list[str] = []
         self.outbox = OutboxRows(connection, "test", NOW, self.woken.append)

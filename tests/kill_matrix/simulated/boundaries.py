@@ -11,12 +11,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from bot.errors import RateLimited, Temporary
 from bot.matrix.events import RawEvent, RoomDelta, SyncBatch
 from bot.matrix.ids import RoomId
-from bot.store.database import Database
+from bot.store.database import Connection, Database
 from bot.testing.fake import FakeHomeserver, FakeServer
 
 T = TypeVar("T")
@@ -134,15 +132,14 @@ class MortalDatabase(Database):
     """Of nobody, until it is opened."""
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self) -> AsyncIterator[Connection]:
         """As it is, with a boundary before and one after the commit."""
         blow = None
         async with super().write() as connection:
-            before = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]
-            changes = before.total_changes  # type: ignore[union-attr]
+            changes = connection.changes
             yield connection
             await self.fate.if_dead()
-            if before.total_changes != changes:  # type: ignore[union-attr]
+            if connection.changes != changes:
                 blow = self.fate.at(Kind.COMMIT, "commit")
             if blow is Blow.KILLED_BEFORE:
                 await self.fate.die()

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.store.database import Database
+from bot.store.database import Connection, Database
 from bot.store.migrate import migrate
 from plugins.breakout.domain.model import (
     Confirm,
@@ -96,7 +95,7 @@ FULL = Session(
 
 
 @pytest.fixture
-async def connection(tmp_path: Path) -> AsyncIterator[AsyncConnection]:
+async def connection(tmp_path: Path) -> AsyncIterator[Connection]:
     """A transaction in a store with the plugin's tables."""
     database = await Database.open(tmp_path / "data")
     await migrate(database, "breakout", "plugins.breakout.migrations")
@@ -111,7 +110,7 @@ def test_the_example_of_these_tests_has_something_in_every_field() -> None:
     assert same == {"revision"}
 
 
-async def test_a_session_comes_back_as_it_was(connection: AsyncConnection) -> None:
+async def test_a_session_comes_back_as_it_was(connection: Connection) -> None:
     sessions = Sessions(connection)
     saved = await sessions.save(FULL)
     loaded = await sessions.get(MAIN)
@@ -121,7 +120,7 @@ async def test_a_session_comes_back_as_it_was(connection: AsyncConnection) -> No
     assert list(loaded.seats) == list(FULL.seats)
 
 
-async def test_each_save_is_a_revision_and_an_outdated_one_is_refused(connection: AsyncConnection) -> None:
+async def test_each_save_is_a_revision_and_an_outdated_one_is_refused(connection: Connection) -> None:
     sessions = Sessions(connection)
     first = await sessions.save(running_session())
     second = await sessions.save(replace(first, board=2))
@@ -132,7 +131,7 @@ async def test_each_save_is_a_revision_and_an_outdated_one_is_refused(connection
 
 
 async def test_a_session_whose_place_another_took_lives_on_until_its_rooms_are_closed(
-    connection: AsyncConnection,
+    connection: Connection,
 ) -> None:
     sessions = Sessions(connection)
     former = await sessions.save(running_session())
@@ -146,7 +145,7 @@ async def test_a_session_whose_place_another_took_lives_on_until_its_rooms_are_c
     assert await sessions.retired(MAIN) == []
 
 
-async def test_a_deleted_session_is_nobody_s_but_its_rooms_are_still_closed(connection: AsyncConnection) -> None:
+async def test_a_deleted_session_is_nobody_s_but_its_rooms_are_still_closed(connection: Connection) -> None:
     sessions = Sessions(connection)
     running = await sessions.save(running_session())
     deleted = await sessions.save(replace(running, phase=Phase.DELETED))
@@ -155,7 +154,7 @@ async def test_a_deleted_session_is_nobody_s_but_its_rooms_are_still_closed(conn
     assert await sessions.mains() == [MAIN]
 
 
-async def test_a_session_that_never_had_rooms_leaves_nothing_to_do_when_deleted(connection: AsyncConnection) -> None:
+async def test_a_session_that_never_had_rooms_leaves_nothing_to_do_when_deleted(connection: Connection) -> None:
     sessions = Sessions(connection)
     saved = await sessions.save(Session("s1", MAIN, Phase.SET_UP, Mode.AUTO, (Room(1, "A"),), MOD))
     assert await sessions.mains() == [MAIN]
@@ -164,7 +163,7 @@ async def test_a_session_that_never_had_rooms_leaves_nothing_to_do_when_deleted(
 
 
 async def test_a_desk_is_remembered_and_each_attempt_to_make_it_has_a_key_of_its_own(
-    connection: AsyncConnection,
+    connection: Connection,
 ) -> None:
     sessions = Sessions(connection)
     assert await sessions.desk(MAIN) is None
@@ -175,7 +174,7 @@ async def test_a_desk_is_remembered_and_each_attempt_to_make_it_has_a_key_of_its
     assert made.creation_key != replace(made, attempt=2).creation_key
 
 
-async def test_of_a_session_of_which_nothing_is_left_nobody_is_remembered(connection: AsyncConnection) -> None:
+async def test_of_a_session_of_which_nothing_is_left_nobody_is_remembered(connection: Connection) -> None:
     store = Sessions(connection)
     saved = await store.save(FULL)
     gone = replace(saved, phase=Phase.DELETED, rooms=tuple(replace(room, closed=True) for room in saved.rooms))
