@@ -171,7 +171,7 @@ class App:
     # --- what comes in
 
     async def _accept(self, batch: SyncBatch, *, first: bool) -> None:
-        """Take a batch in: one transaction, after which it is ours and the token moves on."""
+        """Take a batch in, and what it causes: one transaction, after which it is ours and the token moves on."""
         async with self._transactions.open() as transaction:
             inbox = Inbox(transaction.connection)
             events = await self._events_of(transaction.rooms, batch, first=first)
@@ -186,10 +186,10 @@ class App:
                     transaction.can_send(freed)
                 for owner, key in woken:
                     transaction.wake(owner, key)
+            await self._dispatcher.take(transaction)
         for event in events:
             if isinstance(event, Invited):
                 self._answering.wake(Inbox.key_of(event))
-        self._dispatcher.wake()
         self._health.synced_at = self._clock.now()
         if not self.ready.is_set():
             await self._take_up()

@@ -38,6 +38,9 @@ HINT_AFTER = timedelta(minutes=2)
 MOST_HINTS = 3
 """In one room: where nobody's keys come, one hint says it all."""
 
+MOST_AT_ONCE = 20
+"""Events that are taken in one transaction, while which nobody else can write."""
+
 REFUSALS_APART = timedelta(minutes=1)
 """Refusals to somebody who is no moderator come at most this often."""
 
@@ -56,7 +59,7 @@ class Running:
 
 
 class Dispatcher:
-    """Works off the inbox, one event after another, each in one transaction with all that it causes."""
+    """Works off the inbox, one event after another, each in the transaction in which it causes what it causes."""
 
     PAUSE_S = 5.0
     """Between two tries while the store fails."""
@@ -99,8 +102,8 @@ class Dispatcher:
             await self._news.wait()
             self._news.clear()
             try:
-                while await self._take_some():
-                    pass
+                async with self._transactions.open() as transaction:
+                    await self.take(transaction)
             except Exception:
                 # The store fails for a while (a full disk, say): nothing is marked as done, so nothing is lost.
                 self._broke("inbox")
@@ -110,30 +113,28 @@ class Dispatcher:
             if not self._news.is_set():
                 self._rested.set()
 
-    async def _take_some(self) -> bool:
-        async with self._transactions.open() as transaction:
-            rows = await Inbox(transaction.connection).pending()
+    async def take(self, transaction: Transaction) -> None:
+        """Take the oldest events; where there may be more, those soon."""
+        rows = await Inbox(transaction.connection).pending(MOST_AT_ONCE)
         for row in rows:
-            await self._take(row.event_id, row.event)
-        return bool(rows)
+            await self._take(transaction, row.event_id, row.event)
+        if len(rows) == MOST_AT_ONCE:
+            transaction.afterwards.append(self.wake)
 
-    async def _take(self, event_id: EventId, event: Any) -> None:
-        """One event, one transaction. What fails beyond repair is logged and marked as done, never tried for ever."""
-        began = perf_counter()
+    async def _take(self, transaction: Transaction, event_id: EventId, event: Any) -> None:
+        """One event, with all that it causes. What fails beyond repair is logged and done, never tried for ever."""
+        began, deed = perf_counter(), None
         try:
-            async with self._transactions.open() as transaction:
+            async with transaction.connection.begin_nested():
                 deed = await self._handle(transaction, event)
-                await Inbox(transaction.connection).done(event_id)
         except STORE_FAILURES:
             raise
         except Exception:
             self._broke("event")
             log.exception("an event could not be handled", kind=type(event).__name__)
-            async with self._transactions.open() as transaction:
-                await Inbox(transaction.connection).done(event_id)
-            return
+        await Inbox(transaction.connection).done(event_id, event)
         if deed is not None:
-            deed.note(self._metrics, perf_counter() - began)
+            transaction.afterwards.append(lambda: deed.note(self._metrics, perf_counter() - began))
 
     def _broke(self, where: str) -> None:
         self._metrics.errors.labels(where).inc()

@@ -7,15 +7,15 @@ from datetime import datetime
 from types import MappingProxyType
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.errors import Permanent
 from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Speaker, Urgency
 from bot.metrics import Metrics
+from bot.store.database import Connection
 from bot.store.inbox import Inbox
 from bot.store.outbox import Mail, next_due, rooms_with_unsent, settle, waits_for
-from bot.unit import Transactions
+from bot.unit import Transaction, Transactions
 
 log = structlog.get_logger(__name__)
 
@@ -42,41 +42,45 @@ class Sender:
         return tuple(f"{name} {room}" for name, goes in LANES.items() if urgency is None or urgency in goes)
 
     @staticmethod
-    async def rooms_with_mail(connection: AsyncConnection) -> Sequence[RoomId]:
+    async def rooms_with_mail(connection: Connection) -> Sequence[RoomId]:
         """The rooms for which something is unsent."""
         return await rooms_with_unsent(connection)
 
     async def send(self, lane: str) -> datetime | None:
         """Send all that is due in a lane; returns when the next row is due."""
         name, _, room = lane.partition(" ")
+        sent: tuple[Mail, EventId | None, str] | None = None
         while True:
+            took = None
             async with self._transactions.open() as transaction:
+                if sent is not None:
+                    took = await _settle(transaction, *sent)
                 mail, later = await next_due(transaction.connection, RoomId(room), transaction.now, LANES[name])
+            if took is not None:
+                self._metrics.answer_seconds.observe(took)
             if mail is None:
                 return later
-            await self._send_one(mail)
+            sent = mail, *await self._deliver(mail)
 
-    async def _send_one(self, mail: Mail) -> None:
-        event: EventId | None = None
-        refused = ""
-        try:
-            event = await self._deliver(mail)
-        except Permanent as error:
-            refused = error.errcode
-            log.warning("the homeserver refuses a message", room=mail.room, key=mail.key, why=error.errcode)
-        async with self._transactions.open() as transaction:
-            woken = await settle(transaction.connection, mail.seq, transaction.now, event, refused)
-            for owner, key in woken:
-                transaction.wake(owner, key)
-            if await waits_for(transaction.connection, mail):  # in another lane
-                transaction.can_send(mail.room)
-            asked_at = await Inbox(transaction.connection).received(mail.answers) if event and mail.answers else None
-        if asked_at is not None:
-            self._metrics.answer_seconds.observe((transaction.now - asked_at).total_seconds())
-
-    async def _deliver(self, mail: Mail) -> EventId | None:
+    async def _deliver(self, mail: Mail) -> tuple[EventId | None, str]:
+        """The event that the mail is now, or why it is refused; neither where it was a redaction."""
         urgency = Urgency(mail.urgency)
-        if mail.redacts is not None:
-            await self._speaker.redact(mail.room, mail.redacts, mail.transaction_id, urgency=urgency)
-            return None
-        return await self._speaker.send(mail.room, mail.type, mail.content, mail.transaction_id, urgency=urgency)
+        try:
+            if mail.redacts is not None:
+                await self._speaker.redact(mail.room, mail.redacts, mail.transaction_id, urgency=urgency)
+                return None, ""
+            event = await self._speaker.send(mail.room, mail.type, mail.content, mail.transaction_id, urgency=urgency)
+        except Permanent as error:
+            log.warning("the homeserver refuses a message", room=mail.room, key=mail.key, why=error.errcode)
+            return None, error.errcode
+        return event, ""
+
+
+async def _settle(transaction: Transaction, mail: Mail, event: EventId | None, refused: str) -> float | None:
+    """Note what became of a mail; returns how many seconds an answer took."""
+    for owner, key in await settle(transaction.connection, mail.seq, transaction.now, event, refused):
+        transaction.wake(owner, key)
+    if await waits_for(transaction.connection, mail):  # in another lane
+        transaction.can_send(mail.room)
+    asked_at = await Inbox(transaction.connection).received(mail.answers) if event and mail.answers else None
+    return None if asked_at is None else (transaction.now - asked_at).total_seconds()

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from time import perf_counter
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from bot.clock import Clock
 from bot.health import Health
 from bot.matrix.ids import RoomId
@@ -16,7 +14,7 @@ from bot.matrix.ports import Urgency
 from bot.metrics import Metrics
 from bot.plugin import Unit
 from bot.store.alarms import AlarmRows
-from bot.store.database import STORE_FAILURES, Database, why
+from bot.store.database import STORE_FAILURES, Connection, Database, why
 from bot.store.inbox import Inbox
 from bot.store.outbox import OutboxRows
 from bot.store.roomstate import RoomStates
@@ -25,11 +23,13 @@ from bot.store.roomstate import RoomStates
 class Transaction:
     """An open transaction, from which each plugin gets a `Unit` of its own."""
 
-    def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
+    def __init__(self, connection: Connection, clock: Clock) -> None:
         self.connection = connection
         self.now = clock.now()
         self.rooms = RoomStates(connection, self.now)
         self.woken: set[tuple[str, str]] = set()
+        self.afterwards: list[Callable[[], None]] = []
+        """What else is to be done after the commit."""
         self._outboxes: dict[str, OutboxRows] = {}
         self._alarms: dict[str, AlarmRows] = {}
         self._freed: set[tuple[RoomId, Urgency | None]] = set()
@@ -50,7 +50,7 @@ class Transaction:
         )
 
     async def _is_current(self) -> bool:
-        return not await Inbox(self.connection).pending(most=1)
+        return await Inbox(self.connection).is_worked_off()
 
     def wake(self, owner: str, key: str) -> None:
         """Ask for a pass of the plugin's reconciler over `key` after the commit."""
@@ -108,6 +108,8 @@ class Transactions:
             self._room_has_mail(room, urgency)
         if transaction.alarms_changed:
             self._alarms_changed()
+        for act in transaction.afterwards:
+            act()
 
     @asynccontextmanager
     async def unit(self, owner: str) -> AsyncIterator[Unit]:
