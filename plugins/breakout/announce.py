@@ -167,9 +167,10 @@ async def show_board(unit: Unit, scene: Scene, *, fresh: bool = False) -> None:
     if not session.open_rooms or session.phase is Phase.DELETED:
         return
     await _complete_start(unit, scene)
-    await _show(unit, scene, Control.BOARD, scene.hall.id, views.board(scene), fresh=fresh)
+    board = views.board(scene)
+    await _show(unit, scene, Control.BOARD, scene.hall.id, board, fresh=fresh)
     if scene.desk is not None:
-        await _show(unit, scene, Control.DESK_BOARD, scene.desk, views.desk_board(scene), fresh=fresh)
+        await _show(unit, scene, Control.DESK_BOARD, scene.desk, views.desk_board(scene, board), fresh=fresh)
         await unit.outbox.say(desk_welcome_key(scene.desk), scene.desk, views.desk_welcome(scene))
 
 

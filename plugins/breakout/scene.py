@@ -11,7 +11,7 @@ from bot.matrix.ids import RoomId, UserId, server_of
 from bot.message.doc import Inline, Mention, Name, RoomLink
 from bot.plugin import Host, Unit
 from plugins.breakout.config import BreakoutConfig
-from plugins.breakout.domain.model import Door, Presence, Session, Settings
+from plugins.breakout.domain.model import Door, Session, Settings
 from plugins.breakout.observe import Hall
 from plugins.breakout.store import Desk
 
@@ -97,10 +97,6 @@ class Scene:
         seat = self.plan.seats.get(user)
         is_local = server_of(UserId(user)) == server_of(self.hall.bot)
         return self.brings_in and is_local and not (seat and seat.must_tap)
-
-    def count(self, number: int, presence: Presence) -> int:
-        """How many of a room's people are in it (*joined*), back in the main room (*in main*), and so on."""
-        return sum(seat.presence is presence for seat in self.plan.people_of(number))
 
 
 async def scene_of(

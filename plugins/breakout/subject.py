@@ -100,8 +100,8 @@ class Subject:
         scene = await self.scene(session)
         await announce.announce(self.unit, scene, change.notices)
         self.plug.metrics.heard(change.notices, self.unit.now)
-        if session.open_rooms:
-            await announce.show_board(self.unit, scene, fresh=fresh_board)
+        if fresh_board and session.open_rooms:  # else the pass that follows brings them up to date
+            await announce.show_board(self.unit, scene, fresh=True)
         self.unit.wake(self.place.main)
         return scene
 

@@ -48,9 +48,9 @@ def _fits_keycaps(scene: Scene) -> bool:
     return all(room.number <= len(KEYCAPS) for room in scene.plan.open_rooms)
 
 
-def desk_board(scene: Scene) -> Doc:
-    """The desk's board: the same, with help requests and controls."""
-    session = scene.plan
+def desk_board(scene: Scene, base: Doc | None = None) -> Doc:
+    """The desk's board: the main room's, which is `base`, with help requests and controls."""
+    session, base = scene.plan, base or board(scene)
     requests = [_request_line(scene, room) for room in session.open_rooms if room.help]
     problems = [_problem_line(scene, seat) for seat in session.seats.values() if seat.presence is Presence.UNREACHABLE]
     controls: tuple[str, ...] = ()
@@ -64,7 +64,6 @@ def desk_board(scene: Scene) -> Doc:
     elif session.phase is Phase.RUNNING:
         controls = ("⏹️",)
         controls_said = [say("Tap ⏹️ to end.")]
-    base = board(scene)
     extra = [Bullets((*requests, *problems))] if requests or problems else []
     return Doc((*base.blocks, *extra, *controls_said), keycaps=controls)
 
@@ -118,18 +117,19 @@ def _room_line(scene: Scene, room: Room) -> Para:
         body = (say("nobody yet") if session.is_ahead or session.is_open else say("nobody")).parts
     tail: tuple[Inline, ...] = ()
     if running and seats:
-        tail = _here(scene, room.number, len(seats))
+        tail = _here(seats)
     elif session.mode is Mode.CHOOSE and session.is_ahead:
         most = rules.capacity(session, scene.hall.people)
         tail = say(" · {taken} of {all} seats taken", taken=len(seats), all=most).parts
     return Para((*head, *body, *tail))
 
 
-def _here(scene: Scene, number: int, seats: int) -> tuple[Inline, ...]:
-    here, away = scene.count(number, Presence.JOINED), scene.count(number, Presence.IN_MAIN)
+def _here(seats: Sequence[Seat]) -> tuple[Inline, ...]:
+    presences = [seat.presence for seat in seats]
+    here, away = presences.count(Presence.JOINED), presences.count(Presence.IN_MAIN)
     if away:  # they have gone over for a while, and are still members of the room
-        return say(" · {here} of {all} here, {away} in the main room", here=here, all=seats, away=away).parts
-    return say(" · {here} of {all} here", here=here, all=seats).parts
+        return say(" · {here} of {all} here, {away} in the main room", here=here, all=len(seats), away=away).parts
+    return say(" · {here} of {all} here", here=here, all=len(seats)).parts
 
 
 def _seat(scene: Scene, seat: Seat, *, running: bool) -> tuple[Inline, ...]:
