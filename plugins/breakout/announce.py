@@ -380,6 +380,13 @@ def _round(session: Session) -> int:
     return session.round + 1 if session.is_prepared else session.round
 
 
+async def tell_not_invited_yet(unit: Unit, scene: Scene, users: Sequence[str], number: int, why: str) -> None:
+    """Tell the moderators of people of a room whose invites fail for now, once a round and room."""
+    session = scene.plan
+    key = f"not-invited-yet:{session.id}:{_round(session)}:{number}"
+    await unit.outbox.say(key, scene.moderators_room, views.not_invited_yet(scene, users, number, why))
+
+
 async def tell_not_made(unit: Unit, scene: Scene, number: int, why: str) -> None:
     """Tell the moderators of a room that cannot be made, once a round."""
     session = scene.plan

@@ -28,7 +28,7 @@ from plugins.breakout.domain.changes.observed import (
     unreachable,
 )
 from plugins.breakout.domain.desired import DESK, ENCRYPTED, ENCRYPTION, MARKER, RoomWish, is_locked
-from plugins.breakout.domain.model import Phase, Session
+from plugins.breakout.domain.model import Phase, Presence, Session
 from plugins.breakout.domain.notices import Notice
 from plugins.breakout.domain.pauses import LONGEST_PAUSE, Pauses, Place
 from plugins.breakout.domain.plan import (
@@ -54,6 +54,9 @@ log = structlog.get_logger(__name__)
 
 ROOMS_AT_ONCE = 6
 """Beyond that only latency grows (measured on Synapse)."""
+
+TOLD_AT = 7
+"""Failures in a row, a minute's worth, of which the moderators hear."""
 
 NOTED_AT_ONCE = 10
 """Steps of one room whose outcome is noted in one transaction; a kill before it is mended by what sync shows."""
@@ -128,12 +131,14 @@ class CarryOut:
         except OvertakenError:
             return
         except Temporary as error:
-            pauses.failed(place, stage, self._host.clock.now(), error.retry_after)
+            failures = pauses.failed(place, stage, self._host.clock.now(), error.retry_after)
             log.info("a room goes on later", main=tasks[0].main, room=place[1], why=error.reason)
+            if failures == TOLD_AT and not isinstance(error, RateLimited):
+                await self._tell_stuck(tasks, error.reason)
         except Permanent as error:
             pauses.failed(place, stage, self._host.clock.now(), LONGEST_PAUSE)
             log.warning("a room cannot go on", main=tasks[0].main, room=place[1], why=str(error))
-            await self._tell_refused(tasks[0], error)
+            await self._tell_stuck(tasks, error.message)
         else:
             pauses.succeeded(place, stage)
 
@@ -185,15 +190,20 @@ class CarryOut:
         async with self._host.database.read() as connection:
             return await Sessions(connection).of_id(id_)
 
-    async def _tell_refused(self, task: Task, error: Permanent) -> None:
-        """The moderators hear, once a round, of a room that the homeserver does not let us make."""
-        if not isinstance(task.step, MakeRoom) or task.session is None:
-            return
+    async def _tell_stuck(self, tasks: Sequence[Task], why: str) -> None:
+        """The moderators hear, once a round, of a room that cannot be made, and of people who cannot be invited yet."""
+        task, number = tasks[0], tasks[0].step.number
+        asked = {task.step.user for task in tasks if isinstance(task.step, Invite | BringIn)}
         async with self._host.unit() as unit:
             session = await Sessions(unit.connection).get(task.main)
-            if session is not None and session.id == task.session:
-                scene = await self._scene(unit, task.main, session)
-                await announce.tell_not_made(unit, scene, task.step.number, error.message)
+            if session is None or session.id != task.session:
+                return
+            scene = await self._scene(unit, task.main, session)
+            waiting = [s.user for s in session.people_of(number) if s.user in asked and s.presence is Presence.ASSIGNED]
+            if isinstance(task.step, MakeRoom):
+                await announce.tell_not_made(unit, scene, number, why)
+            elif waiting:
+                await announce.tell_not_invited_yet(unit, scene, waiting, number, why)
 
     async def _note(self, task: Task, done: Sequence[Outcome]) -> None:
         """Save what the outcomes change; raises `OvertakenError` where the session is in another phase by now."""

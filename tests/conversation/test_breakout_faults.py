@@ -372,6 +372,25 @@ async def test_who_cannot_be_invited_for_now_keeps_nobody_waiting() -> None:
         assert red.joined == set()
 
 
+async def test_moderators_hear_once_of_people_and_rooms_that_still_wait_after_a_minute() -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        talk.homeserver.fail("invite", times=10**9, when=lambda _room, user, *_: "bob" in user or "cleo" in user)
+        no = Permanent(403, "M_FORBIDDEN", "no invites")
+        talk.homeserver.fail("create", no, times=10**9, when=lambda plan, *_: bool(plan.invite) and "Red" in plan.name)
+        talk.homeserver.fail("create", times=10**9, when=lambda plan, *_: "Green" in plan.name)
+        await room.says("@ann", "!breakout start")
+        await talk.passes(timedelta(minutes=10))
+        said = "\n".join(room.said)
+        assert said.count("Bob and Cleo could not be invited to Red") == 1
+        assert "yet: the test says so" in said
+        assert said.count("Green could not be made: the test says so") == 1
+        talk.homeserver.faults.clear()
+        await talk.passes(timedelta(minutes=1))
+        assert talk.room_named("Red ·").invited == {"bob", "cleo"}
+        assert talk.room_named("Green ·").invited == {"dan", "eve"}
+
+
 async def test_a_lock_that_is_refused_is_tried_again() -> None:
     async with conversation() as talk:
         room = await under_way(talk)

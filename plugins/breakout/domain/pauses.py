@@ -36,12 +36,13 @@ class Pauses:
     def __init__(self) -> None:
         self._pauses: dict[tuple[Place, Stage], Pause] = {}
 
-    def failed(self, place: Place, stage: Stage, now: datetime, asked: timedelta | None = None) -> None:
-        """A step did not succeed; `asked` is the wait that the homeserver asks for."""
+    def failed(self, place: Place, stage: Stage, now: datetime, asked: timedelta | None = None) -> int:
+        """A step did not succeed; returns how often in a row. `asked` is the wait that the homeserver asks for."""
         former = self._pauses.get((place, stage))
         failures = former.failures + 1 if former else 1
         pause = asked or min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(failures - 1, 10)))
         self._pauses[place, stage] = Pause(now + pause, failures)
+        return failures
 
     def found(self, place: Place, now: datetime) -> None:
         """A room came to light whose making nobody answered: the homeserver may be at it still, and invite people."""

@@ -41,7 +41,6 @@ from plugins.breakout.views.said import (
     broadcast,
     desk_welcome,
     help_without_seat,
-    not_made,
     on_the_way,
     passed_on,
     plan_lost,
@@ -50,9 +49,9 @@ from plugins.breakout.views.said import (
     shown_by,
     still_waiting,
     taken_out,
-    unreachable,
 )
 from plugins.breakout.views.said import help_asked as help_asked_notice
+from plugins.breakout.views.stuck import not_invited_yet, not_made, unreachable
 from plugins.breakout.views.words import catalogue, say
 
 __all__ = [
@@ -81,6 +80,7 @@ __all__ = [
     "moved",
     "next_step",
     "nobody_to_call",
+    "not_invited_yet",
     "not_made",
     "nothing_to_relay",
     "on_the_way",

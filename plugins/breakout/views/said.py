@@ -352,22 +352,6 @@ def still_waiting(scene: Scene, user: str) -> Doc:
     ).aloud()
 
 
-def unreachable(scene: Scene, user: str, number: int, why: str) -> Doc:
-    """To the moderators: somebody could not be invited."""
-    return doc(
-        say("{who} could not be invited to {room}: {why}.", who=scene.name(user), room=scene.room(number), why=why),
-        say("`{p} assign` invites them again.", p=scene.prefix),
-    )
-
-
-def not_made(scene: Scene, number: int, why: str) -> Doc:
-    """To the moderators: a room could not be made."""
-    return doc(
-        say("{room} could not be made: {why}.", room=scene.room_name(number), why=why.rstrip(".")),
-        say("I keep trying. `{p} remove {number}` does without it.", p=scene.prefix, number=number),
-    )
-
-
 def notes_lost(scene: Scene, notice: n.NotesLost) -> Doc:
     """To the moderators: what is known of the session, and what is not."""
     p, rooms = scene.prefix, listed([scene.room(room.number) for room in scene.plan.open_rooms])
