@@ -191,6 +191,7 @@ def _plan(session: Session | None, actor: str, act: Act) -> Any:
     }
     for name in ("passed", "taps", "waiting", "left_out"):
         kept[name] = kept[name] - {actor}
+    kept["outsiders"] = {(user, room) for user, room in session.outsiders if user != actor}  # they may decline
     kept["seats"] = {user: seat for user, seat in session.seats.items() if user != actor}
     kept["rooms"] = [{**asdict(room), "help": None} for room in session.rooms]
     del act
