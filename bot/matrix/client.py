@@ -25,6 +25,7 @@ from bot.matrix.limits import Limit
 from bot.matrix.ports import Blueprint, Pace, Urgency, Wanted
 from bot.matrix.reading import as_it_reads
 from bot.matrix.requests import Requests
+from bot.matrix.server import chosen_version
 from bot.metrics import Metrics
 
 LONG_TIMEOUT = 120.0
@@ -401,7 +402,7 @@ class NioHomeserver:
                 answer = (await self._ask("GET", path("capabilities"))).json
             except Permanent:
                 answer = {}
-            self._version = _chosen_version(answer)
+            self._version = chosen_version(answer)
         return self._version
 
     async def _version_if_ours(self, room: RoomId) -> str | None:
@@ -444,14 +445,3 @@ def sync_slack(unanswered: int) -> float:
 
 def _with_reason(body: Mapping[str, Any], reason: str) -> Mapping[str, Any]:
     return {**body, "reason": reason} if reason else body
-
-
-def _chosen_version(capabilities: Mapping[str, Any]) -> str:
-    versions = capabilities.get("capabilities", {})
-    versions = versions.get("m.room_versions", {}) if isinstance(versions, dict) else {}
-    if not isinstance(versions, dict):
-        return "10"
-    default, available = versions.get("default"), versions.get("available")
-    if default in ("11", "12"):
-        return str(default)
-    return "11" if isinstance(available, dict) and "11" in available else "10"

@@ -92,5 +92,14 @@ async def room_versions(ask: Ask) -> frozenset[str]:
     return frozenset(str(version) for version in mapping(versions.get("available")))
 
 
+def chosen_version(capabilities: Mapping[str, Any]) -> str:
+    """The version of a new room: the default where we know its rules, else the newest such that is there."""
+    versions = mapping(mapping(capabilities.get("capabilities")).get("m.room_versions"))
+    default, available = versions.get("default"), versions.get("available")
+    if default in ("11", "12"):
+        return str(default)
+    return "11" if isinstance(available, dict) and "11" in available else "10"
+
+
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
