@@ -12,7 +12,7 @@ from tests.kill_matrix.story import SHORT
 
 POINTS = (
     Kill("start", "request", "create_room", "after"),
-    Kill("talk", "commit", "breakout_sessions+inbox+outbox", "after"),
+    Kill("talk", "commit", "breakout_sessions+inbox+last_spoke+outbox+sync_position", "after"),
     Kill("kick", "request", "kick", "before"),
     Hurt("send_message", How.DROP_AFTER, 4),
     Hurt("invite", How.PAGE_502),

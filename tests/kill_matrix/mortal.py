@@ -6,19 +6,18 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
-from sqlalchemy.engine.default import DefaultDialect
 
 from bot.cli import main
 
 ORDERS = "MORTAL_ORDERS"
 """The environment variable with the folder in which orders come and what happened is noted."""
 
+COMMIT = "COMMIT"
 ORDERS_FILE, COMMITS_FILE, DEATHS_FILE = "orders.json", "commits", "deaths"
 _WRITES = re.compile(r'\s*(?:INSERT(?:\s+OR\s+\w+)?\s+INTO|UPDATE|DELETE\s+FROM)\s+"?(\w+)', re.IGNORECASE)
 
@@ -44,22 +43,25 @@ class Commits:
 
     def watch(self) -> None:
         """From now on, in this process."""
-        commit: Callable[[Any, Any], None] = DefaultDialect.do_commit
 
-        def wrote(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-            if table := table_written(statement):
+        def before(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+            if statement == COMMIT:
+                self._may_die(self._kind, "before")
+            elif table := table_written(statement):
                 self._written.add(table)
 
-        def do_commit(dialect: Any, connection: Any) -> None:
-            kind = "+".join(sorted(self._written))
-            self._written.clear()
-            self._may_die(kind, "before")
-            commit(dialect, connection)
-            self._may_die(kind, "after")
+        def after(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+            if statement == COMMIT:
+                kind = self._kind
+                self._written.clear()
+                self._may_die(kind, "after")
 
-        event.listen(Engine, "before_cursor_execute", wrote)
-        event.listen(Engine, "rollback", lambda _: self._written.clear())
-        DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+        event.listen(Engine, "before_cursor_execute", before)
+        event.listen(Engine, "after_cursor_execute", after)
+
+    @property
+    def _kind(self) -> str:
+        return "+".join(sorted(self._written))
 
     def _may_die(self, kind: str, side: str) -> None:
         if not kind:
