@@ -105,6 +105,8 @@ class CarryOut:
     def __init__(self, host: Host, config: BreakoutConfig, metrics: Metrics) -> None:
         self._host, self._config, self._metrics = host, config, metrics
         self._settings = config.settings()
+        self._read: tuple[int, str, Session | None] | None = None
+        """The session that was read last, and after how many commits."""
         self._alone: set[str] = set()
         """Creation keys whose invitees let `createRoom` fail: these rooms are made without."""
 
@@ -187,8 +189,12 @@ class CarryOut:
             return False
 
     async def _session(self, id_: str) -> Session | None:
-        async with self._host.database.read() as connection:
-            return await Sessions(connection).of_id(id_)
+        """The session as it is; it is asked for before each step, and again when its turn has come."""
+        commits = self._host.database.commits
+        if self._read is None or self._read[:2] != (commits, id_):
+            async with self._host.database.read() as connection:
+                self._read = commits, id_, await Sessions(connection).of_id(id_)
+        return self._read[2]
 
     async def _tell_stuck(self, tasks: Sequence[Task], why: str) -> None:
         """The moderators hear, once a round, of a room that cannot be made, and of people who cannot be invited yet."""

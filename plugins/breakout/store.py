@@ -64,8 +64,8 @@ desks = Table(
 ASIDE = "aside"
 """The phase of the row of a session as a backup had it: only to look up what is found nowhere else."""
 
-READ = 200
-"""Sessions that are kept as they were read."""
+READ = 32
+"""Sessions that are kept as they were read; each change of one is another."""
 
 _TEXT = type_coerce(sessions.c.body, String).label("text")
 _OF_MAIN = select(_TEXT, sessions.c.revision).where(
@@ -148,7 +148,7 @@ class Sessions:
             "phase": str(session.phase),
             "retired": retired,
             "over": over,
-            "body": _codec.dump_python(saved, mode="json", fallback=dict, warnings=False),  # mappingproxy
+            "body": type_coerce(_written(saved), String),
         }
         if session.revision == 0:
             await self._connection.execute(insert(sessions).values(id=session.id, **values))
@@ -208,6 +208,13 @@ class Sessions:
         values: dict[str, Any] = {"room": desk.room, "attempt": desk.attempt, "wanted": desk.wanted}
         statement = insert(desks).values(main=desk.main, **values)
         await self._connection.execute(statement.on_conflict_do_update(index_elements=["main"], set_=values))
+
+
+def _written(session: Session) -> str:
+    try:
+        return _codec.dump_json(session, fallback=dict, warnings=False).decode()  # fallback: mappingproxy
+    except ValueError:  # half a character, as a hostile client may write one: only `json` escapes it
+        return json.dumps(_codec.dump_python(session, mode="json", fallback=dict, warnings=False))
 
 
 def _loaded(row: Any) -> Session:

@@ -120,6 +120,12 @@ async def test_a_session_comes_back_as_it_was(connection: Connection) -> None:
     assert list(loaded.seats) == list(FULL.seats)
 
 
+async def test_half_a_character_comes_back_as_it_was_too(connection: Connection) -> None:
+    odd = replace(FULL, rooms=(Room(1, "Team \ud83d"),))
+    await Sessions(connection).save(odd)
+    assert await Sessions(connection).get(MAIN) == replace(odd, revision=1)
+
+
 async def test_each_save_is_a_revision_and_an_outdated_one_is_refused(connection: Connection) -> None:
     sessions = Sessions(connection)
     first = await sessions.save(running_session())
