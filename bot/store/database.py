@@ -53,8 +53,10 @@ class Connection:
     def __init__(self, driver: aiosqlite.Connection) -> None:
         self._driver = driver
         self._sync: sqlalchemy.Connection
-        self._ahead: list[str] = []
+        self._ahead: list[str | Callable[[], object]] = []
         """What is to be carried out before the next statement."""
+        self._failed = False
+        """Whether something of that failed, so that this part of the transaction is to be taken back."""
         self._remembered: dict[Hashable, Any] = {}
         self.is_open = False
         """Whether a transaction is under way."""
@@ -84,6 +86,10 @@ class Connection:
     ) -> Rows:
         """Carry out a statement, once for each of several parameters; its rows are all there."""
         return await self._do(lambda: _buffered(self._sync.execute(statement, parameters)))
+
+    def soon(self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+        """Carry out a statement of which nobody asks what came of it, on the next trip."""
+        self._ahead.append(lambda: self._sync.execute(statement, parameters).close())
 
     async def exec_driver_sql(self, statement: str) -> Rows:
         """Carry out SQL as it is written."""
@@ -134,25 +140,30 @@ class Connection:
 
     def begin(self, statement: str) -> None:
         """Begin a transaction with what comes next."""
-        self._ahead = [statement]
+        self._ahead, self._failed = [statement], False
 
     def first(self, *statements: str) -> None:
         """Carry these out before what comes next."""
         self._ahead += statements
+
+    async def flush(self) -> None:
+        """Carry out what waits for the next trip; raises where the transaction is lost, or something of it failed."""
+        if self.is_lost or self._failed or any(callable(act) for act in self._ahead):
+            await self._do(lambda: None)
+
+    def take_back(self) -> None:
+        """Take back what was written since the last `SAVEPOINT part`."""
+        self._failed = False
+        self.first("ROLLBACK TO part")
 
     @property
     def is_lost(self) -> bool:
         """Whether the transaction has ended by itself, as on a full disk."""
         return not self.is_open and not self._is_to_begin
 
-    def check(self) -> None:
-        """Raise where the transaction is lost."""
-        if self.is_lost:
-            raise InvalidRequestError(LOST)
-
     @property
     def _is_to_begin(self) -> bool:
-        return bool(self._ahead) and self._ahead[0].startswith("BEGIN")
+        return bool(self._ahead) and isinstance(act := self._ahead[0], str) and act.startswith("BEGIN")
 
     async def end(self, statement: str) -> None:
         """End the transaction; one in which nothing was asked has never begun."""
@@ -182,10 +193,12 @@ class Connection:
         begins, ahead, self._ahead = self._is_to_begin, self._ahead, []
         driver = self._driver._conn  # noqa: SLF001
         try:
-            if not (begins or driver.in_transaction):
+            if self._failed or not (begins or driver.in_transaction):
                 raise InvalidRequestError(LOST)
-            for statement in ahead:
-                driver.execute(statement).close()
+            self._failed = True
+            for step in ahead:
+                driver.execute(step).close() if isinstance(step, str) else step()
+            self._failed = False
             return act()
         finally:
             self.is_open = driver.in_transaction
@@ -267,7 +280,7 @@ class Database:
             self._writer.first("SAVEPOINT part")
             try:
                 yield self._writer
-                self._writer.check()
+                await self._writer.flush()
             except BaseException:
                 self._take_back()
                 raise
@@ -285,7 +298,7 @@ class Database:
         if self._writer.is_lost:
             self._commit = None
         else:
-            self._writer.first("ROLLBACK TO part")
+            self._writer.take_back()
 
     async def _end(self, changes: int) -> None:
         """Commit what those wrote who were there before it was our turn."""

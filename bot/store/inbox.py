@@ -102,7 +102,7 @@ class Inbox:
             for item in events
         ]
         if rows:
-            await self._connection.execute(_ACCEPT, rows)
+            self._connection.soon(_ACCEPT, rows)
         spoke = [
             # A sender's server may claim any time; nobody wrote later than now.
             {"room": item.room, "user": item.sender, "at_ms": min(to_ms(item.at), to_ms(now))}
@@ -110,8 +110,8 @@ class Inbox:
             if isinstance(item, Message | Unreadable)
         ]
         await RoomStates(self._connection, now).spoke(spoke)
-        await self._connection.execute(_MOVE_ON, {"id": 1, "token": batch.token})
-        await self._connection.execute(_FORGET, {"before": to_ms(now - KEPT)})
+        self._connection.soon(_MOVE_ON, {"id": 1, "token": batch.token})
+        self._connection.soon(_FORGET, {"before": to_ms(now - KEPT)})
 
     async def pending(self, most: int = 100) -> Sequence[Row]:
         """The oldest events that are not handled; invites have a worker of their own."""
@@ -151,9 +151,9 @@ class Inbox:
         item = item or await self.event(event_id)
         if isinstance(item, Message):
             event = _KINDS[Message.__name__].dump_python(_wordless(item), mode="json")
-            await self._connection.execute(_WORDLESS, {"which": event_id, "less": event})
+            self._connection.soon(_WORDLESS, {"which": event_id, "less": event})
         else:
-            await self._connection.execute(_DONE, {"which": event_id})
+            self._connection.soon(_DONE, {"which": event_id})
 
     async def event(self, event_id: str) -> Item | None:
         """An event that came in within the last days; None for an unknown one."""

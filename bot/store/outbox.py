@@ -356,7 +356,7 @@ async def next_due(
             await settle(connection, row.seq, now, None, "nothing to refer to")
             continue
         if not row.tried:
-            await connection.execute(_TRIED, {"row": row.seq})
+            connection.soon(_TRIED, {"row": row.seq})
         return _mail(row), None
     later = (await connection.execute(_LATER, lane)).scalar_one()
     return None, None if later is None else from_ms(later)
@@ -377,8 +377,8 @@ async def settle(
     if row is None:
         return ()
     if row.about is not None and row.type == MESSAGE:  # of the edits of a message the last one is enough
-        await connection.execute(_FORMER_EDITS, {"owner": row.owner, "about": row.about, "row": seq})
-    await connection.execute(_OLD_TEXTS, {"before": to_ms(now - KEPT)})
+        connection.soon(_FORMER_EDITS, {"owner": row.owner, "about": row.about, "row": seq})
+    connection.soon(_OLD_TEXTS, {"before": to_ms(now - KEPT)})
     return ((row.owner, row.wake),) if await _is_to_wake(connection, row.owner, row.group, row.wake) else ()
 
 

@@ -164,14 +164,14 @@ class RoomStates:
             return
         self._connection.forget(("room", row["room"]) for row in rows)
         self._connection.forget(("type", row["type"]) for row in rows)
-        await self._connection.execute(_PUT, [dict(row) for row in rows])
+        self._connection.soon(_PUT, [dict(row) for row in rows])
 
     async def spoke(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Note when people wrote last; what comes late does not turn it back."""
         if not rows:
             return
         self._connection.forget(("spoke", row["room"]) for row in rows)
-        await self._connection.execute(_SAID, [dict(row) for row in rows])
+        self._connection.soon(_SAID, [dict(row) for row in rows])
 
     async def last_spoke(self, room: RoomId) -> Mapping[UserId, datetime]:
         """When each person wrote last in a room."""

@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -115,6 +115,38 @@ async def test_where_a_transaction_is_lost_all_who_wrote_in_it_are_told_and_noth
     results = await asyncio.gather(put(database, "one"), lose(), put(database, "two"), return_exceptions=True)
     assert [type(result) for result in results] == [InvalidRequestError, InvalidRequestError, type(None)]
     assert await words_of(database) == {"two"}
+
+
+async def test_what_is_carried_out_soon_comes_before_what_is_asked_next_and_fails_with_those_who_wrote_it(
+    database: Database,
+) -> None:
+    add, count = text("INSERT INTO words VALUES (:word)"), text("SELECT count(*) FROM words")
+
+    async def put_soon(*words: str) -> None:
+        async with database.write() as connection:
+            for word in words:
+                connection.soon(add, {"word": word})
+
+    async with database.write() as connection:
+        connection.soon(add, {"word": "one"})
+        assert (await connection.execute(count)).scalar_one() == 1
+    writers = (put_soon("two"), put_soon("three", "one", "four"), put_soon("five"))
+    results = await asyncio.gather(*writers, return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), IntegrityError, type(None)]
+    assert await words_of(database) == {"one", "two", "five"}
+
+
+async def test_who_overlooks_what_failed_soon_writes_nothing(database: Database) -> None:
+    async def put_twice() -> None:
+        async with database.write() as connection:
+            connection.soon(text("INSERT INTO words VALUES (:word)"), {"word": "one"})
+            connection.soon(text("INSERT INTO words VALUES (:word)"), {"word": "one"})
+            with suppress(IntegrityError):
+                await connection.execute(text("SELECT word FROM words"))
+
+    with pytest.raises(InvalidRequestError):
+        await put_twice()
+    assert await words_of(database) == set()
 
 
 async def test_a_file_that_another_program_has_locked_is_waited_for_and_keeps_nobody_else_waiting(

@@ -138,6 +138,7 @@ class MortalDatabase(Database):
         async with super().write() as connection:
             changes = connection.changes
             yield connection
+            await connection.flush()
             await self.fate.if_dead()
             if connection.changes != changes:
                 blow = self.fate.at(Kind.COMMIT, "commit")
