@@ -101,3 +101,20 @@ async def test_the_acceptance_of_an_invite_from_before_a_move_is_no_choice() -> 
         await talk.passes(120)
         assert "bob" in green.invited
         assert "bob" not in red.joined
+
+
+async def test_the_last_room_that_somebody_goes_to_is_their_choice_invited_or_not() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup Red, Green choose")
+        await room.says("@bob", "!breakout choose Red")
+        await room.says("@ann", "!breakout start")
+        red, green = talk.room_named("Red ·"), talk.room_named("Green ·")
+        talk.homeserver.fail("remove", times=2)
+        talk.user("bob").join(green.id)
+        await heard(talk)
+        talk.user("bob").join(red.id)
+        await talk.settled()
+        await talk.passes(120)
+        assert "bob" in red.joined
+        assert "bob" not in green.joined
