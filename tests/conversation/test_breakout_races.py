@@ -103,6 +103,22 @@ async def test_the_acceptance_of_an_invite_from_before_a_move_is_no_choice() -> 
         assert "bob" not in red.joined
 
 
+async def test_the_acceptance_of_an_invite_from_before_ones_seat_was_taken_away_is_no_choice() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup Red, Green choose")
+        await room.says("@bob", "!breakout choose Red")
+        await room.says("@ann", "!breakout start")
+        red = talk.room_named("Red ·")
+        talk.homeserver.fail("remove", times=2)
+        talk.user("ann").say(room.id, "!breakout unassign @bob")
+        await heard(talk)
+        talk.user("bob").join(red.id)
+        await talk.settled()
+        await talk.passes(120)
+        assert "bob" not in red.joined
+
+
 async def test_the_last_room_that_somebody_goes_to_is_their_choice_invited_or_not() -> None:
     async with conversation() as talk:
         room = await a_class(talk)

@@ -18,6 +18,9 @@ ROOMS = 3
 PATIENCE = 240.0
 """Seconds within which everything must be as it should be, requests failing all the while."""
 
+HEARD = 10.0
+"""Seconds until the world has surely heard of what somebody did."""
+
 CLOSED = "This room is closed."
 TIMER = 15
 """Seconds of a time limit that is waited for."""
@@ -305,6 +308,17 @@ class Classroom:
                     self._seats[user.user_id] = Seat.UNSURE
             else:
                 await user.join(room)
+                if self._chooses and user in self._people and self._seat(user) != number:
+                    self._seats[user.user_id] = Seat.UNSURE  # where the invite was withdrawn just then, it is a choice
+        await self._told(user, room)
+
+    async def _told(self, user: RawUser, room: str) -> None:
+        """Wait until the world has heard of the answer, else it is given once more."""
+        until = time.monotonic() + HEARD
+        while self._world.rooms[room].members.get(user.user_id) == "invite" and time.monotonic() < until:
+            with suppress(TimeoutError):
+                await self._world.until(1.0, self._world.heard)
+            self._world.look()
 
     async def stop(self) -> None:
         """Nobody thinks about an invitation any more."""

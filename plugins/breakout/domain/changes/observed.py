@@ -314,7 +314,8 @@ def _came(
         return _greeted(session, seat, now, is_late=_is_late(seat, room.welcomed_at))
     if not session.walks_in or not session.invites or room.removed or (user in session.left_out and not chooses):
         return Change(session, None)
-    if seat and seat.by_hand and accepts:  # an invite from before a moderator seated them elsewhere is no choice
+    overruled = seat.by_hand if seat else user in session.left_out
+    if accepts and overruled:  # an invite from before a moderator seated them elsewhere, or nowhere, is no choice
         return Change(session, None)
     if chooses and capacity is not None and room.number not in (free := rooms_with_space(session, capacity)):
         full = WalkedIntoFull(session.id, session.round, user, now, room.number, free)
