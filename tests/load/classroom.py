@@ -136,6 +136,9 @@ class Classroom:
             await self._round()
             if time.monotonic() > until or self._chance.random() < 0.5:
                 break
+            if not self._chooses:  # rooms may have become empty, with which no round starts
+                await self._types("shuffle")
+                self._seats = {user.user_id: Seat.UNSURE for user in self._people}
         await self._deletes()
         self._tally.sessions += 1
 
@@ -213,12 +216,14 @@ class Classroom:
     async def _moves(self) -> None:
         if user := self._somebody():
             to = self._chance.randint(1, ROOMS)
+            self._away.discard(user.user_id)
             await self._types(f"move {_pill(user)} to {to}")
             self._sits(user, to)
 
     async def _contradict(self) -> None:
         if user := self._somebody():
             first, second = self._chance.sample(range(1, ROOMS + 1), 2)
+            self._away.discard(user.user_id)
             events = await self._at_once(f"move {_pill(user)} to {first}", f"move {_pill(user)} to {second}")
             self._sits(user, first if self._world.order[events[0]] > self._world.order[events[1]] else second)
 
@@ -226,6 +231,7 @@ class Classroom:
         one, other = self._somebody(), self._somebody()
         if one is not None and other is not None and one is not other:
             seats = self._seat(one), self._seat(other)
+            self._away -= {one.user_id, other.user_id}
             await self._types(f"swap {_pill(one)} {_pill(other)}")
             known = all(isinstance(seat, int) for seat in seats)
             for user, seat in zip((other, one), seats, strict=True):
@@ -239,6 +245,7 @@ class Classroom:
 
     async def _unassigns(self) -> None:
         if user := self._somebody():
+            self._away.discard(user.user_id)
             await self._types(f"unassign {_pill(user)}")
             self._sits(user, Seat.NOWHERE)
 
@@ -308,6 +315,7 @@ class Classroom:
                     self._seats[user.user_id] = Seat.UNSURE
             else:
                 await user.join(room)
+                self._away.discard(user.user_id)
                 if self._chooses and user in self._people and self._seat(user) != number:
                     self._seats[user.user_id] = Seat.UNSURE  # where the invite was withdrawn just then, it is a choice
         await self._told(user, room)
@@ -441,7 +449,6 @@ class Classroom:
     def _sits(self, user: RawUser, seat: int | Seat) -> None:
         crossed = user.user_id in self._out
         self._seats[user.user_id] = Seat.UNSURE if crossed else seat
-        self._away.discard(user.user_id)
 
     def _seat(self, user: RawUser) -> int | Seat:
         return self._seats.get(user.user_id, Seat.NOWHERE)
