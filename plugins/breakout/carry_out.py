@@ -122,8 +122,8 @@ class CarryOut:
             async with gate:
                 await self._room(of_room, pauses, until)
 
-        for _, of_room in groupby(sorted(tasks, key=lambda task: task.place), key=lambda task: task.place):
-            under_way.begin(tasks[0].step.stage, go(tuple(of_room)))
+        for place, of_room in groupby(sorted(tasks, key=lambda task: task.place), key=lambda task: task.place):
+            under_way.begin(tasks[0].step.stage, place, go(tuple(of_room)))
 
     async def _room(self, tasks: Sequence[Task], pauses: Pauses, until: datetime | None) -> None:
         """One room's tasks in order; what succeeded is noted even where a later one fails."""

@@ -129,7 +129,7 @@ class Controller:
             ripe = [
                 task
                 for task, wait in zip(work.tasks, waits, strict=True)
-                if wait is None and under_way.may_begin(task.step.stage)
+                if wait is None and under_way.may_begin(task.step.stage, task.place)
             ]
             if not ripe and not under_way.is_through:
                 await under_way.through(partial(self._is_urgent, main, work))

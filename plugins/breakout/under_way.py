@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from bot.clock import Clock
+from plugins.breakout.domain.pauses import Place
 from plugins.breakout.domain.plan import Stage
 
 LOOK_UP = timedelta(seconds=5)
@@ -20,7 +21,7 @@ class UnderWay:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._tasks: dict[asyncio.Task[None], Stage] = {}
+        self._tasks: dict[asyncio.Task[None], tuple[Stage, Place]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -32,13 +33,16 @@ class UnderWay:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def begin(self, stage: Stage, work: Coroutine[None, None, None]) -> None:
-        """Set about some steps of a stage."""
-        self._tasks[asyncio.create_task(work)] = stage
+    def begin(self, stage: Stage, place: Place, work: Coroutine[None, None, None]) -> None:
+        """Set about a room's steps of a stage."""
+        self._tasks[asyncio.create_task(work)] = stage, place
 
-    def may_begin(self, stage: Stage) -> bool:
-        """Whether a stage comes before all that is under way; every other one waits until that is through."""
-        return all(stage < other for other in self._tasks.values())
+    def may_begin(self, stage: Stage, place: Place) -> bool:
+        """Whether a stage comes before all that is under way; every other one waits until that is through.
+
+        Nothing begins in a room that is being left: whoever would be invited there would find nobody.
+        """
+        return all(stage < other and (Stage.GO, place) != (other, where) for other, where in self._tasks.values())
 
     @property
     def is_through(self) -> bool:
@@ -47,8 +51,8 @@ class UnderWay:
 
     async def through(self, is_urgent: Callable[[], Awaitable[bool]]) -> bool:
         """Wait until the first stage is through, and raise what failed; False where something urgent comes up."""
-        first = min(self._tasks.values(), default=None)
-        steps = [task for task, stage in self._tasks.items() if stage is first]
+        first = min((stage for stage, _ in self._tasks.values()), default=None)
+        steps = [task for task, (stage, _) in self._tasks.items() if stage is first]
         while not all(step.done() for step in steps):
             nap = asyncio.ensure_future(self._clock.sleep_until(self._clock.now() + LOOK_UP))
             work = asyncio.ensure_future(asyncio.wait(steps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Event, sleep
 from itertools import count
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from bot.matrix.ids import RoomId
 from bot.matrix.ports import Blueprint, Wanted
 from bot.testing.harness import Talk, conversation, user_id
+from plugins.breakout.controller import Controller, Work
+from plugins.breakout.under_way import LOOK_UP
 from tests.conversation.breakout import a_class, planned, started
 
 
@@ -134,3 +137,45 @@ async def test_the_last_room_that_somebody_goes_to_is_their_choice_invited_or_no
         await talk.passes(120)
         assert "bob" in red.joined
         assert "bob" not in green.joined
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> Event:
+    """Is set when a main room has been looked at."""
+    look, looked = Controller._look, Event()
+
+    async def looks(controller: Controller, main: RoomId) -> Work:
+        work = await look(controller, main)
+        looked.set()
+        return work
+
+    monkeypatch.setattr(Controller, "_look", looks)
+    return looked
+
+
+async def test_nobody_is_invited_to_a_desk_that_is_being_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        desk, leave, going, may_go = talk.room_named("Moderators of"), talk.homeserver.leave, Event(), Event()
+
+        async def slow(where: RoomId, reason: str = "") -> None:
+            if where == desk.id:
+                going.set()
+                await may_go.wait()
+            await leave(where, reason)
+
+        monkeypatch.setattr(talk.homeserver, "leave", slow)
+        await room.says("@ann", "!breakout delete")
+        talk.user("ann").say(room.id, "!breakout delete confirm")
+        await going.wait()
+        looked = watched(monkeypatch)
+        talk.user("ann").say(room.id, "!breakout setup 2")
+        await heard(talk)
+        talk.clock.advance(LOOK_UP)
+        await looked.wait()
+        for _ in range(100):  # whatever that look found to do is begun by now
+            await sleep(0)
+        may_go.set()
+        await talk.settled()
+        assert desk.raw.membership(user_id("ann")) == "leave"
+        assert talk.room_named("Moderators of").id != desk.id
+        assert talk.room_named("Moderators of").invited == {"ann"}

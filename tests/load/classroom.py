@@ -231,7 +231,8 @@ class Classroom:
         one, other = self._somebody(), self._somebody()
         if one is not None and other is not None and one is not other:
             seats = self._seat(one), self._seat(other)
-            self._away -= {one.user_id, other.user_id}
+            if seats[0] != seats[1]:  # else nobody moves, and nobody is invited again
+                self._away -= {one.user_id, other.user_id}
             await self._types(f"swap {_pill(one)} {_pill(other)}")
             known = all(isinstance(seat, int) for seat in seats)
             for user, seat in zip((other, one), seats, strict=True):
