@@ -56,7 +56,9 @@ class Connection:
         self._ahead: list[str | Callable[[], object]] = []
         """What is to be carried out before the next statement."""
         self._failed = False
-        """Whether something of that failed, so that this part of the transaction is to be taken back."""
+        """Whether something of that failed, so that the part of the transaction in which it was is to be taken back."""
+        self._depth = 0
+        """How many parts are begun, each within the one before."""
         self._remembered: dict[Hashable, Any] = {}
         self.is_open = False
         """Whether a transaction is under way."""
@@ -104,14 +106,32 @@ class Connection:
     @asynccontextmanager
     async def begin_nested(self) -> AsyncIterator[None]:
         """A part of the transaction that an exception takes back."""
-        self.first("SAVEPOINT nested")
+        self._depth += 1
+        name = f"part_{self._depth}"
+        self._ahead.append(f"SAVEPOINT {name}")
         try:
             yield
+            await self.flush(self._begins_at(name) or 0)
         except BaseException:
             self.forget_all()
-            self.first("ROLLBACK TO nested", "RELEASE nested")
+            self._take_back(name)
             raise
-        self.first("RELEASE nested")
+        finally:
+            self._depth -= 1
+        self._ahead.append(f"RELEASE {name}")
+
+    def _begins_at(self, part: str) -> int | None:
+        """Where in what waits for the next trip a part begins; None where it has begun."""
+        places = [place for place, act in enumerate(self._ahead) if act == f"SAVEPOINT {part}"]
+        return places[-1] if places else None
+
+    def _take_back(self, part: str) -> None:
+        """Take back what was written in a part, or was to be; what failed before it is not its own."""
+        begins_at = self._begins_at(part)
+        if begins_at is None:
+            self._ahead, self._failed = [f"ROLLBACK TO {part}", f"RELEASE {part}"], False
+        else:
+            del self._ahead[begins_at:]
 
     async def remembered(self, what: Hashable, read: Callable[[], Awaitable[T]]) -> T:
         """What was read through this connection and is so still; else it is read.
@@ -142,19 +162,13 @@ class Connection:
         """Begin a transaction with what comes next."""
         self._ahead, self._failed = [statement], False
 
-    def first(self, *statements: str) -> None:
-        """Carry these out before what comes next."""
-        self._ahead += statements
+    async def flush(self, since: int = 0) -> None:
+        """Carry out what waits for the next trip; raises where the transaction is lost, or something of it failed.
 
-    async def flush(self) -> None:
-        """Carry out what waits for the next trip; raises where the transaction is lost, or something of it failed."""
-        if self.is_lost or self._failed or any(callable(act) for act in self._ahead):
+        Where nothing is to be written from the place `since` on, it may wait longer.
+        """
+        if self.is_lost or self._failed or any(callable(act) for act in self._ahead[since:]):
             await self._do(lambda: None)
-
-    def take_back(self) -> None:
-        """Take back what was written since the last `SAVEPOINT part`."""
-        self._failed = False
-        self.first("ROLLBACK TO part")
 
     @property
     def is_lost(self) -> bool:
@@ -190,13 +204,13 @@ class Connection:
 
     def _after_the_first(self, act: Callable[[], T]) -> T:
         """Work within the transaction; one that a full disk has ended takes nothing more."""
-        begins, ahead, self._ahead = self._is_to_begin, self._ahead, []
         driver = self._driver._conn  # noqa: SLF001
         try:
-            if self._failed or not (begins or driver.in_transaction):
+            if self._failed or not (self._is_to_begin or driver.in_transaction):
                 raise InvalidRequestError(LOST)
             self._failed = True
-            for step in ahead:
+            while self._ahead:  # what comes after one that fails stays: it tells which parts have begun
+                step = self._ahead.pop(0)
                 driver.execute(step).close() if isinstance(step, str) else step()
             self._failed = False
             return act()
@@ -277,12 +291,12 @@ class Database:
         """
         async with self._turn:
             commit = self._commit = self._commit or self._begin()
-            self._writer.first("SAVEPOINT part")
             try:
-                yield self._writer
-                await self._writer.flush()
+                async with self._writer.begin_nested():
+                    yield self._writer
             except BaseException:
-                self._take_back()
+                if self._writer.is_lost:  # who came before is told so
+                    self._commit = None
                 raise
         await _whole(commit)
 
@@ -291,14 +305,6 @@ class Database:
         commit = asyncio.create_task(self._end(self._writer.changes))
         commit.add_done_callback(lambda task: task.cancelled() or task.exception())  # perhaps nobody waits for it
         return commit
-
-    def _take_back(self) -> None:
-        """Take back what one wrote; where SQLite took back all of it, who came before is told so."""
-        self._writer.forget_all()
-        if self._writer.is_lost:
-            self._commit = None
-        else:
-            self._writer.take_back()
 
     async def _end(self, changes: int) -> None:
         """Commit what those wrote who were there before it was our turn."""

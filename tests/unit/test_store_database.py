@@ -13,7 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError, OperationalError
 
 from bot.errors import StoreError
-from bot.store.database import FILE, Database
+from bot.store.database import FILE, Connection, Database
+
+ADD = text("INSERT INTO words VALUES (:word)")
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 async def put(database: Database, *words: str) -> None:
     async with database.write() as connection:
         for word in words:
-            await connection.execute(text("INSERT INTO words VALUES (:word)"), {"word": word})
+            await connection.execute(ADD, {"word": word})
 
 
 async def words_of(database: Database) -> set[str]:
@@ -120,15 +122,15 @@ async def test_where_a_transaction_is_lost_all_who_wrote_in_it_are_told_and_noth
 async def test_what_is_carried_out_soon_comes_before_what_is_asked_next_and_fails_with_those_who_wrote_it(
     database: Database,
 ) -> None:
-    add, count = text("INSERT INTO words VALUES (:word)"), text("SELECT count(*) FROM words")
+    count = text("SELECT count(*) FROM words")
 
     async def put_soon(*words: str) -> None:
         async with database.write() as connection:
             for word in words:
-                connection.soon(add, {"word": word})
+                connection.soon(ADD, {"word": word})
 
     async with database.write() as connection:
-        connection.soon(add, {"word": "one"})
+        connection.soon(ADD, {"word": "one"})
         assert (await connection.execute(count)).scalar_one() == 1
     writers = (put_soon("two"), put_soon("three", "one", "four"), put_soon("five"))
     results = await asyncio.gather(*writers, return_exceptions=True)
@@ -139,14 +141,61 @@ async def test_what_is_carried_out_soon_comes_before_what_is_asked_next_and_fail
 async def test_who_overlooks_what_failed_soon_writes_nothing(database: Database) -> None:
     async def put_twice() -> None:
         async with database.write() as connection:
-            connection.soon(text("INSERT INTO words VALUES (:word)"), {"word": "one"})
-            connection.soon(text("INSERT INTO words VALUES (:word)"), {"word": "one"})
+            connection.soon(ADD, {"word": "one"})
+            connection.soon(ADD, {"word": "one"})
             with suppress(IntegrityError):
                 await connection.execute(text("SELECT word FROM words"))
 
     with pytest.raises(InvalidRequestError):
         await put_twice()
     assert await words_of(database) == set()
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_what_fails_soon_in_a_nested_part_is_taken_back_with_that_part_alone(
+    database: Database, *, asks: bool
+) -> None:
+    async def fail(connection: Connection) -> None:
+        async with connection.begin_nested():
+            connection.soon(ADD, {"word": "three"})
+            async with connection.begin_nested():
+                connection.soon(ADD, {"word": "one"})
+                if asks:
+                    await connection.execute(text("SELECT word FROM words"))
+
+    await put(database, "one")
+    async with database.write() as connection:
+        connection.soon(ADD, {"word": "two"})
+        with pytest.raises(IntegrityError):
+            await fail(connection)
+        await connection.execute(ADD, {"word": "four"})
+    assert await words_of(database) == {"one", "two", "four"}
+
+
+async def test_what_failed_soon_before_a_nested_part_is_not_mended_by_taking_that_part_back(database: Database) -> None:
+    async def write() -> None:
+        async with database.write() as connection:
+            connection.soon(ADD, {"word": "one"})
+            connection.soon(ADD, {"word": "one"})
+            with suppress(IntegrityError):
+                async with connection.begin_nested():
+                    await connection.execute(ADD, {"word": "two"})
+
+    with pytest.raises(InvalidRequestError):
+        await write()
+    assert await words_of(database) == set()
+
+
+async def test_what_was_to_be_carried_out_soon_by_one_who_failed_harms_nobody_else(database: Database) -> None:
+    async def fail() -> None:
+        async with database.write() as connection:
+            connection.soon(ADD, {"word": "one"})
+            raise ZeroDivisionError
+
+    await put(database, "one")
+    results = await asyncio.gather(fail(), put(database, "two"), return_exceptions=True)
+    assert [type(result) for result in results] == [ZeroDivisionError, type(None)]
+    assert await words_of(database) == {"one", "two"}
 
 
 async def test_a_file_that_another_program_has_locked_is_waited_for_and_keeps_nobody_else_waiting(
