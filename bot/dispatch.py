@@ -25,7 +25,7 @@ from bot.matrix.ports import Urgency
 from bot.message.doc import Doc
 from bot.metrics import Metrics
 from bot.plugin import Call, Outcome, ReactionAdded, ReactionRemoved, Role, Standing, Tick, Unit
-from bot.store.database import STORE_FAILURES
+from bot.store.database import may_work_later
 from bot.store.inbox import Inbox
 from bot.store.outbox import copies_of, key_of
 from bot.unit import Transaction, Transactions
@@ -127,9 +127,9 @@ class Dispatcher:
         try:
             async with transaction.connection.begin_nested():
                 deed = await self._handle(transaction, event)
-        except STORE_FAILURES:
-            raise
-        except Exception:
+        except Exception as error:
+            if may_work_later(error):
+                raise
             self._broke("event")
             log.exception("an event could not be handled", kind=type(event).__name__)
         await Inbox(transaction.connection).done(event_id, event)
@@ -161,14 +161,16 @@ class Dispatcher:
             await self._tell(transaction, plugin, event)
 
     async def _tell(self, transaction: Transaction, plugin: Running, event: Any) -> None:
-        """Call the plugin's handler, if it has one; its failure is its own."""
+        """Call the plugin's handler, if it has one; its failure is its own, the store's is not."""
         handler = plugin.loaded.plugin.handlers.get(type(event))
         if handler is None:
             return
         try:
             async with transaction.connection.begin_nested():
                 await handler(plugin.state, transaction.unit_of(plugin.name), event)
-        except Exception:
+        except Exception as error:
+            if may_work_later(error):
+                raise
             self._broke("handler")
             log.exception("a plugin's handler failed", plugin=plugin.name, kind=type(event).__name__)
 
@@ -231,6 +233,8 @@ class Dispatcher:
             async with transaction.connection.begin_nested():
                 outcome = await self._carry_out(plugin, unit, message, deed)
         except Exception as error:
+            if may_work_later(error):
+                raise
             if not (known := await self._explained(plugin, unit, message.room, error)):
                 deed.outcome, deed.reference = "failed", secrets.token_hex(2).upper()
                 self._broke("command")

@@ -32,7 +32,16 @@ STORE_FAILURES = (SQLAlchemyError, sqlite3.Error, OSError)
 REMEMBERED = 300
 """Things read that a connection keeps in mind, a room each: enough for what happens within a second."""
 
-LOST = "the transaction is lost"
+_OF_THE_STATEMENT = frozenset(
+    (
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_TOOBIG,
+        sqlite3.SQLITE_RANGE,
+        sqlite3.SQLITE_MISUSE,
+    )
+)
 
 Rows: TypeAlias = "CursorResult[*tuple[Any, ...]]"
 
@@ -41,6 +50,22 @@ def why(error: Exception) -> str:
     """What the system says of a store's failure, without the statement and its values."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return str(cause.strerror or cause) if isinstance(cause, OSError) else str(cause)
+
+
+def may_work_later(error: Exception) -> bool:
+    """Whether it is the store that fails for now, as on a full disk, and not what was asked of it."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        code: int = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
+        return code & 0xFF not in _OF_THE_STATEMENT
+    return isinstance(cause, LostError)
+
+
+class LostError(InvalidRequestError):
+    """The transaction has ended by itself, and takes nothing more."""
+
+    def __init__(self) -> None:
+        super().__init__("the transaction is lost")
 
 
 class Connection:
@@ -206,8 +231,10 @@ class Connection:
         """Work within the transaction; one that a full disk has ended takes nothing more."""
         driver = self._driver._conn  # noqa: SLF001
         try:
-            if self._failed or not (self._is_to_begin or driver.in_transaction):
-                raise InvalidRequestError(LOST)
+            if not (self._is_to_begin or driver.in_transaction):
+                raise LostError
+            if self._failed:
+                raise InvalidRequestError("something has failed, and is to be taken back first")
             self._failed = True
             while self._ahead:  # what comes after one that fails stays: it tells which parts have begun
                 step = self._ahead.pop(0)
@@ -310,7 +337,7 @@ class Database:
         """Commit what those wrote who were there before it was our turn."""
         async with self._turn:
             if self._commit is not asyncio.current_task():
-                raise InvalidRequestError(LOST)
+                raise LostError
             self._commit = None
             try:
                 await self._writer.end("COMMIT")

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError, OperationalError
 
 from bot.errors import StoreError
-from bot.store.database import FILE, Connection, Database
+from bot.store.database import FILE, Connection, Database, LostError
 
 ADD = text("INSERT INTO words VALUES (:word)")
 
@@ -115,7 +115,7 @@ async def test_where_a_transaction_is_lost_all_who_wrote_in_it_are_told_and_noth
                 await connection.execute(text("INSERT INTO words VALUES ('by itself')"))
 
     results = await asyncio.gather(put(database, "one"), lose(), put(database, "two"), return_exceptions=True)
-    assert [type(result) for result in results] == [InvalidRequestError, InvalidRequestError, type(None)]
+    assert [type(result) for result in results] == [LostError, LostError, type(None)]
     assert await words_of(database) == {"two"}
 
 
