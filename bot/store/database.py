@@ -87,6 +87,7 @@ class Connection:
         self._remembered: dict[Hashable, Any] = {}
         self.is_open = False
         """Whether a transaction is under way."""
+        self._is_closed = False
 
     @classmethod
     async def to(cls, file: Path, *, writer: bool) -> Self:
@@ -222,6 +223,7 @@ class Connection:
     async def close(self) -> None:
         """Close it."""
         await self._in_thread(self._sync.close)
+        self._is_closed = True
         await self._driver.close()
 
     async def _do(self, act: Callable[[], T]) -> T:
@@ -246,6 +248,8 @@ class Connection:
 
     async def _in_thread(self, act: Callable[[], T]) -> T:
         """Let the connection's thread do this, to the end, however often cancelled; a cancellation is raised then."""
+        if self._is_closed:  # nobody is there any more who would do it
+            raise InvalidRequestError("the store is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._driver._tx.put_nowait((future, act))  # noqa: SLF001
         cancelled: asyncio.CancelledError | None = None

@@ -295,6 +295,16 @@ async def test_the_folder_is_free_again_after_closing(tmp_path: Path) -> None:
         await database.close()
 
 
+async def test_who_reads_after_closing_is_told_and_does_not_wait_for_ever(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path)
+    async with database.read() as connection:
+        await connection.execute(text("SELECT 1"))
+    await database.close()
+    with pytest.raises(InvalidRequestError):
+        async with database.read() as connection:
+            await connection.execute(text("SELECT 1"))
+
+
 async def test_a_folder_that_cannot_be_written_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"cannot be written .* set store\.path"):
