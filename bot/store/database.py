@@ -213,6 +213,13 @@ class Connection:
         finally:
             self._ahead.clear()
 
+    async def roll_back(self) -> None:
+        """End the transaction, whatever has failed, where it has not ended by itself."""
+        self._ahead.clear()
+        if self.is_open:
+            self.is_open = False
+            await self._in_thread(self._driver._conn.rollback)  # noqa: SLF001
+
     def end_soon(self) -> None:
         """End a transaction that only read, and wait for nothing."""
         self._ahead.clear()
@@ -348,8 +355,7 @@ class Database:
                 self.commits += self._writer.changes != changes
             except BaseException:
                 self._writer.forget_all()
-                if self._writer.is_open:
-                    await self._writer.end("ROLLBACK")
+                await self._writer.roll_back()
                 raise
 
     @asynccontextmanager

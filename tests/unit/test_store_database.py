@@ -211,6 +211,18 @@ async def test_a_file_that_another_program_has_locked_is_waited_for_and_keeps_no
     assert await words_of(database) == {"one"}
 
 
+async def test_a_transaction_that_cannot_be_committed_is_taken_back_and_in_nobodys_way(database: Database) -> None:
+    async def hurt() -> None:
+        async with database.write() as connection:
+            await connection.execute(ADD, {"word": "two"})
+            await connection.exec_driver_sql("RELEASE part_1")  # its own end fails then, on the way to the commit
+
+    results = await asyncio.gather(put(database, "one"), hurt(), return_exceptions=True)
+    assert all(isinstance(result, Exception) for result in results)
+    await put(database, "three")
+    assert await words_of(database) == {"three"}
+
+
 async def test_foreign_keys_hold(database: Database) -> None:
     async with database.write() as connection:
         await connection.execute(text("CREATE TABLE uses (word TEXT REFERENCES words)"))
