@@ -92,16 +92,23 @@ class Transactions:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Transaction]:
         """A transaction; what it woke is woken when it is committed, and not at all when it is rolled back."""
-        began = perf_counter()
+        began, opened = perf_counter(), list[Transaction]()
+
+        def committed() -> None:
+            self._metrics.transaction_seconds.observe(perf_counter() - began)
+            self._committed(*opened)
+
         try:
-            async with self._database.write() as connection:
-                transaction = Transaction(connection, self._clock)
-                yield transaction
+            async with self._database.write(committed) as connection:
+                opened.append(Transaction(connection, self._clock))
+                yield opened[0]
         except STORE_FAILURES as error:
             self._health.store = why(error)
             raise
+
+    def _committed(self, transaction: Transaction) -> None:
+        """Whoever opened it may have been cancelled while it was committed."""
         self._health.store = ""
-        self._metrics.transaction_seconds.observe(perf_counter() - began)
         for owner, key in transaction.woken:
             self._wake(owner, key)
         for room, urgency in transaction.mail:

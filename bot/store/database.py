@@ -321,11 +321,11 @@ class Database:
         return self.folder / FILE
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[Connection]:
+    async def write(self, committed: Callable[[], None] = lambda: None) -> AsyncIterator[Connection]:
         """The one write transaction at a time: committed at the end, rolled back on any exception.
 
         Those who come before the commit begins share it: each is a part of one transaction, and an exception takes back
-        its own part. Who leaves is committed, even if cancelled meanwhile.
+        its own part. Who leaves is committed, even if cancelled meanwhile; `committed` is called then, in any case.
         """
         async with self._turn:
             commit = self._commit = self._commit or self._begin()
@@ -336,6 +336,7 @@ class Database:
                 if self._writer.is_lost:  # who came before is told so
                     self._commit = None
                 raise
+            commit.add_done_callback(partial(_where_it_succeeded, committed))
         await _whole(commit)
 
     def _begin(self) -> asyncio.Task[None]:
@@ -385,6 +386,11 @@ class Database:
                 await _whole(connection.close())
         finally:
             os.close(self._lock)
+
+
+def _where_it_succeeded(act: Callable[[], None], commit: asyncio.Task[None]) -> None:
+    if not commit.cancelled() and commit.exception() is None:
+        act()
 
 
 def _take(folder: Path) -> int:

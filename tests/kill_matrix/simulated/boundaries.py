@@ -132,10 +132,10 @@ class MortalDatabase(Database):
     """Of nobody, until it is opened."""
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[Connection]:
+    async def write(self, committed: Callable[[], None] = lambda: None) -> AsyncIterator[Connection]:
         """As it is, with a boundary before and one after the commit."""
         blow = None
-        async with super().write() as connection:
+        async with super().write(committed) as connection:
             changes = connection.changes
             yield connection
             await connection.flush()
