@@ -123,7 +123,7 @@ class Inbox:
                 await self.done(row.event_id)
             else:
                 found.append(Row(EventId(row.event_id), item))
-        return await self.pending(most) if unreadable and not found else found
+        return await self.pending(most) if unreadable else found
 
     async def is_worked_off(self) -> bool:
         """Whether no event waits to be handled, invites left out."""
