@@ -32,6 +32,9 @@ STORE_FAILURES = (SQLAlchemyError, sqlite3.Error, OSError)
 REMEMBERED = 300
 """Things read that a connection keeps in mind, a room each: enough for what happens within a second."""
 
+MOST_READERS = 8
+"""Each is a thread and some open files; who comes while all are busy waits for the moment that a reading takes."""
+
 _OF_THE_STATEMENT = frozenset(
     (
         sqlite3.SQLITE_ERROR,
@@ -283,6 +286,7 @@ class Database:
         """The writer, and the readers."""
         self._resting: list[Connection] = []
         """Readers that nobody uses."""
+        self._readers = asyncio.Semaphore(MOST_READERS)
         self._turn = asyncio.Lock()
         self._commit: asyncio.Task[None] | None = None
         """What will commit the transaction that is open."""
@@ -362,14 +366,15 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:
         """One consistent view of what is committed."""
-        reader = self._resting.pop() if self._resting else await _whole(self._connect(writer=False))
-        try:
-            reader.forget_all()
-            reader.begin("BEGIN")
-            yield reader
-        finally:
-            reader.end_soon()
-            self._resting.append(reader)
+        async with self._readers:
+            reader = self._resting.pop() if self._resting else await _whole(self._connect(writer=False))
+            try:
+                reader.forget_all()
+                reader.begin("BEGIN")
+                yield reader
+            finally:
+                self._resting.append(reader)
+                reader.end_soon()
 
     async def _connect(self, *, writer: bool) -> Connection:
         connection = await Connection.to(self.file, writer=writer)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError, OperationalError
 
 from bot.errors import StoreError
-from bot.store.database import FILE, Connection, Database, LostError
+from bot.store.database import FILE, MOST_READERS, Connection, Database, LostError
 
 ADD = text("INSERT INTO words VALUES (:word)")
 
@@ -69,6 +69,14 @@ async def test_a_read_sees_one_moment_while_others_write(database: Database) -> 
         before = (await connection.execute(count)).scalar_one()
         await put(database, "one")
         assert (await connection.execute(count)).scalar_one() == before
+
+
+async def test_many_who_read_at_once_share_few_connections(database: Database) -> None:
+    def files() -> int:
+        return sum(opened.resolve() == database.file for opened in Path("/proc/self/fd").iterdir())
+
+    await asyncio.gather(*(words_of(database) for _ in range(100)))
+    assert files() <= MOST_READERS + 1
 
 
 async def test_a_reader_cannot_write(database: Database) -> None:
