@@ -20,6 +20,7 @@ Places: TypeAlias = Mapping[str, Mapping[str, str]]
 _MAY_BE = (
     ("has come: welcome", 1),  # who is invited late is welcomed by name
     ("please go to", 0),  # who has gone already need not be asked to
+    ("Breakout rooms close at", 1),  # where nothing goes for minutes, this board is outdated before its turn comes
     ("This room closes at", 0),  # the welcome of a room that is made late says so itself
 )
 """What may be said so often too, where something took its time."""
