@@ -110,12 +110,13 @@ class Classroom:
     async def live(self, seconds: float) -> None:
         """Session after session; the last one is brought to its end."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            try:
+        try:
+            while time.monotonic() < until:
                 await self._session(until)
-            except (Stuck, ValueError) as reason:
-                self._tally.wrong.append(f"{self.name}: {reason}")
-                return
+            await self._settled("over", self._left_over)
+        except (Stuck, ValueError) as reason:
+            self._tally.wrong.append(f"{self.name}: {reason}")
+            return
         if touched := self._world.rooms[self.main].touched:
             self._tally.wrong.append(f"{self.name}: the bot changed {touched} of the main room")
 
@@ -185,10 +186,16 @@ class Classroom:
 
         def wrong() -> Iterable[str]:
             for room in rooms:
-                if present := _present(room) - {user.user_id for user in self._moderators}:
+                if present := _present(room) - {self._bot, *(user.user_id for user in self._moderators)}:
                     yield f"after the deletion {sorted(present)} are in room {room.number}"
 
         await self._settled("deleted", wrong)
+
+    def _left_over(self) -> Iterable[str]:
+        """Rooms that the bot has not left in the end; while others need the homeserver it is in no hurry to."""
+        for room in self._world.of(self.main):
+            if self._bot in _present(room):
+                yield f"the bot is still in room {room.number}"
 
     # ---------------------------------------------------------------------------------------------- acts
 
