@@ -42,13 +42,13 @@ async def test_a_full_stop_behind_a_command_does_not_matter() -> None:
             ("!breakout start 20m.", "are opening"),
             ("!breakout timer off.", "stay open until you end them"),
             ("!breakout visit next.", "Open "),
-            ("!breakout shuffle now.", "room"),
+            ("!breakout shuffle now.", ("room", "Everybody stays where they are.")),  # as chance has it
             ("!breakout end now.", "everybody is back"),
             ("!breakout delete.", "Tap ✅"),
             ("!breakout delete confirm.", "deleted"),
         ):
             answer = await room.says("@ann", typed)
-            assert said in answer, typed
+            assert any(part in answer for part in ((said,) if isinstance(said, str) else said)), typed
             assert ".." not in answer
 
 
