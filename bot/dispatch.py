@@ -25,7 +25,7 @@ from bot.matrix.ports import Urgency
 from bot.message.doc import Doc
 from bot.metrics import Metrics
 from bot.plugin import Call, Outcome, ReactionAdded, ReactionRemoved, Role, Standing, Tick, Unit
-from bot.store.database import may_work_later
+from bot.store.connection import may_work_later
 from bot.store.inbox import Inbox
 from bot.store.outbox import copies_of, key_of
 from bot.unit import Transaction, Transactions

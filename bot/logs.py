@@ -14,7 +14,7 @@ from typing import Any, Literal
 import structlog
 
 from bot.errors import BotError
-from bot.store.database import STORE_FAILURES
+from bot.store.connection import STORE_FAILURES
 
 log = structlog.get_logger(__name__)
 

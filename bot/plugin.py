@@ -20,7 +20,8 @@ from bot.matrix.ports import Homeserver, Limits, Urgency
 from bot.message.doc import Doc
 
 if TYPE_CHECKING:
-    from bot.store.database import Connection, Database
+    from bot.store.connection import Connection
+    from bot.store.database import Database
     from bot.store.roomstate import RoomStates
 
 S = TypeVar("S")

@@ -12,7 +12,7 @@ from bot.errors import Permanent
 from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Speaker, Urgency
 from bot.metrics import Metrics
-from bot.store.database import Connection
+from bot.store.connection import Connection
 from bot.store.inbox import Inbox
 from bot.store.outbox import Mail, next_due, rooms_with_unsent, settle, waits_for
 from bot.unit import Transaction, Transactions

@@ -14,7 +14,8 @@ from bot.matrix.ports import Urgency
 from bot.metrics import Metrics
 from bot.plugin import Unit
 from bot.store.alarms import AlarmRows
-from bot.store.database import STORE_FAILURES, Connection, Database, why
+from bot.store.connection import STORE_FAILURES, Connection, why
+from bot.store.database import Database
 from bot.store.inbox import Inbox
 from bot.store.outbox import OutboxRows
 from bot.store.roomstate import RoomStates

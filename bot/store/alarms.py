@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.clock import from_ms, to_ms
-from bot.store.database import Connection
+from bot.store.connection import Connection
 from bot.store.tables import alarms
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bot.errors import StoreError
-from bot.store.database import Connection, why
+from bot.store.connection import Connection, why
 from bot.store.tables import metadata
 
 _PUT_BACK, _OWN = 1, 0

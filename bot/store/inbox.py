@@ -26,7 +26,7 @@ from bot.matrix.events import (
     Unreadable,
 )
 from bot.matrix.ids import EventId
-from bot.store.database import Connection
+from bot.store.connection import Connection
 from bot.store.roomstate import RoomStates
 from bot.store.tables import inbox, sync_position
 

@@ -16,7 +16,7 @@ from bot.matrix.ports import Urgency
 from bot.message.doc import Doc
 from bot.message.render import edit_of, render, split
 from bot.plugin import Original, Sent
-from bot.store.database import Connection
+from bot.store.connection import Connection
 from bot.store.tables import outbox
 
 HELD = datetime(9999, 1, 1, tzinfo=UTC)

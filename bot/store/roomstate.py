@@ -15,7 +15,7 @@ from bot.clock import from_ms, to_ms
 from bot.matrix.events import Content
 from bot.matrix.ids import RoomId, UserId
 from bot.matrix.power import Power
-from bot.store.database import Connection
+from bot.store.connection import Connection
 from bot.store.tables import last_spoke, room_state
 
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert
 
-from bot.store.database import Connection
+from bot.store.connection import Connection
 from plugins.breakout.domain.changes.ending import forgotten
 from plugins.breakout.domain.model import Phase, Session
 

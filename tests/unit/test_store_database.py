@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError, OperationalError
 
 from bot.errors import StoreError
-from bot.store.database import FILE, MOST_READERS, Connection, Database, LostError
+from bot.store.connection import Connection, LostError
+from bot.store.database import FILE, MOST_READERS, Database
 
 ADD = text("INSERT INTO words VALUES (:word)")
 

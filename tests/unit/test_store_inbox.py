@@ -25,7 +25,8 @@ from bot.matrix.events import (
     Unreadable,
 )
 from bot.matrix.ids import EventId, RoomId, UserId
-from bot.store.database import Connection, Database
+from bot.store.connection import Connection
+from bot.store.database import Database
 from bot.store.inbox import _KINDS, KEPT, Inbox
 from bot.store.roomstate import RoomStates
 from bot.store.tables import inbox as table

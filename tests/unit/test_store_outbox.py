@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Urgency
 from bot.message.doc import Doc, Para, Text, doc
-from bot.store.database import Connection, Database
+from bot.store.connection import Connection
+from bot.store.database import Database
 from bot.store.outbox import KEPT, Mail, OutboxRows, copies_of, key_of, next_due, rooms_with_unsent, settle
 from tests.unit.store import open_store
 

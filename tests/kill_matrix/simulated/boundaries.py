@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from bot.errors import RateLimited, Temporary
 from bot.matrix.events import RawEvent, RoomDelta, SyncBatch
 from bot.matrix.ids import RoomId
-from bot.store.database import Connection, Database
+from bot.store.connection import Connection
+from bot.store.database import Database
 from bot.testing.fake import FakeHomeserver, FakeServer
 
 T = TypeVar("T")
