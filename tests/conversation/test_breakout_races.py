@@ -10,7 +10,7 @@ import pytest
 
 from bot.matrix.ids import RoomId
 from bot.matrix.ports import Blueprint, Wanted
-from bot.testing.harness import Talk, conversation, user_id
+from bot.testing.harness import Room, Talk, conversation, user_id
 from plugins.breakout.controller import Controller, Work
 from plugins.breakout.under_way import LOOK_UP
 from tests.conversation.breakout import a_class, planned, started
@@ -20,6 +20,15 @@ async def heard(talk: Talk) -> None:
     """The bot knows all that happened; what it is doing goes on."""
     await talk.homeserver.taken_in()
     await talk.app._caught_up()
+
+
+async def red_is_chosen(talk: Talk) -> Room:
+    """Bob has chosen Red, and the rooms are open."""
+    room = await a_class(talk)
+    await room.says("@ann", "!breakout setup Red, Green choose")
+    await room.says("@bob", "!breakout choose Red")
+    await room.says("@ann", "!breakout start")
+    return room
 
 
 async def test_who_declines_before_the_answer_to_the_creation_comes_has_declined(
@@ -90,10 +99,7 @@ async def test_an_invite_that_waits_for_its_turn_goes_only_where_it_is_still_wan
 
 async def test_the_acceptance_of_an_invite_from_before_a_move_is_no_choice() -> None:
     async with conversation() as talk:
-        room = await a_class(talk)
-        await room.says("@ann", "!breakout setup Red, Green choose")
-        await room.says("@bob", "!breakout choose Red")
-        await room.says("@ann", "!breakout start")
+        room = await red_is_chosen(talk)
         red, green = talk.room_named("Red ·"), talk.room_named("Green ·")
         talk.homeserver.fail("remove", times=2)
         talk.user("ann").say(room.id, "!breakout assign @bob to Green")
@@ -108,10 +114,7 @@ async def test_the_acceptance_of_an_invite_from_before_a_move_is_no_choice() -> 
 
 async def test_the_acceptance_of_an_invite_from_before_ones_seat_was_taken_away_is_no_choice() -> None:
     async with conversation() as talk:
-        room = await a_class(talk)
-        await room.says("@ann", "!breakout setup Red, Green choose")
-        await room.says("@bob", "!breakout choose Red")
-        await room.says("@ann", "!breakout start")
+        room = await red_is_chosen(talk)
         red = talk.room_named("Red ·")
         talk.homeserver.fail("remove", times=2)
         talk.user("ann").say(room.id, "!breakout unassign @bob")
@@ -124,10 +127,7 @@ async def test_the_acceptance_of_an_invite_from_before_ones_seat_was_taken_away_
 
 async def test_the_last_room_that_somebody_goes_to_is_their_choice_invited_or_not() -> None:
     async with conversation() as talk:
-        room = await a_class(talk)
-        await room.says("@ann", "!breakout setup Red, Green choose")
-        await room.says("@bob", "!breakout choose Red")
-        await room.says("@ann", "!breakout start")
+        await red_is_chosen(talk)
         red, green = talk.room_named("Red ·"), talk.room_named("Green ·")
         talk.homeserver.fail("remove", times=2)
         talk.user("bob").join(green.id)

@@ -138,18 +138,7 @@ def seat_found(
         change = invited(session, user, number, now=now, settings=settings)
         if member.membership == "invite":
             return change
-        came = membership(
-            change.session,
-            number,
-            user,
-            before="invite",
-            after="join",
-            by_self=True,
-            by_bot=False,
-            moderator=moderator,
-            now=now,
-            capacity=capacity,
-        )
+        came = _accepted(change.session, number, user, moderator=moderator, now=now, capacity=capacity)
         return Change(came.session, None, (*change.notices, *came.notices))
     if session.door is Door.OPEN or not left:
         return Change(session, None)
@@ -197,19 +186,27 @@ def invited(session: Session, user: str, number: int, *, now: datetime, settings
 def brought_in(session: Session, user: str, number: int, *, now: datetime, settings: Settings) -> Change[None]:
     """The person is in that room without having tapped: invited and come in one, and asked to go nowhere."""
     before = invited(session, user, number, now=now, settings=settings)
-    came = membership(
-        before.session,
+    came = _accepted(before.session, number, user, moderator=False, now=now, capacity=None)
+    told = [notice for notice in before.notices if not isinstance(notice, PleaseMove)]
+    return Change(came.session, None, (*told, *came.notices))
+
+
+def _accepted(
+    session: Session, number: int, user: str, *, moderator: bool, now: datetime, capacity: int | None
+) -> Change[None]:
+    """The person has come by the invite to that room."""
+    return membership(
+        session,
         number,
         user,
         before="invite",
         after="join",
         by_self=True,
         by_bot=False,
-        moderator=False,
+        moderator=moderator,
         now=now,
+        capacity=capacity,
     )
-    told = [notice for notice in before.notices if not isinstance(notice, PleaseMove)]
-    return Change(came.session, None, (*told, *came.notices))
 
 
 def must_tap(session: Session, user: str, number: int) -> Change[None]:
