@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -25,6 +27,7 @@ from bot.matrix.limits import Limit
 from bot.matrix.ports import Blueprint, Pace, Urgency, Wanted
 from bot.matrix.reading import as_it_reads
 from bot.matrix.requests import Requests
+from bot.matrix.rhythm import Rhythm
 from bot.matrix.server import chosen_version
 from bot.metrics import Metrics
 
@@ -70,6 +73,7 @@ class NioHomeserver:
         self._repeatable_creation = True
         self._unanswered = 0
         """Syncs in a row that took too long."""
+        self._rhythm = Rhythm()
 
     @classmethod
     @asynccontextmanager
@@ -153,10 +157,12 @@ class NioHomeserver:
 
         A `Permanent` may leave a room behind all the same (an invitee who blocks invites: Synapse tells no room id).
         """
-        room = await self._create(self._creation(blueprint, await self._room_version()), key, wanted)
-        for state in blueprint.state:
-            if self._encryption and state.type == ENCRYPTION:
-                self._encryption.note_settings(room, state.content)
+        version = await self._room_version()
+        room = await self._create(self._creation(blueprint, version), key, wanted)
+        self._own_rooms[room] = version
+        if self._encryption:
+            settings = [state.content for state in blueprint.state if state.type == ENCRYPTION]
+            self._encryption.created(room, settings[0] if settings else None)
         return room
 
     async def _create(self, body: Content, key: str, wanted: Wanted | None = None) -> RoomId:
@@ -320,12 +326,15 @@ class NioHomeserver:
         if since is not None:
             query["since"] = since
         slack = sync_slack(self._unanswered) if since else LONG_TIMEOUT
+        await asyncio.sleep(self._rhythm.pause)
+        began = monotonic()
         try:
             answer = await self._ask("GET", path("sync"), query=query, timeout_s=timeout_s + slack)
         except Temporary:
             self._unanswered += 1
             raise
         self._unanswered = 0
+        self._rhythm.answered(monotonic() - began)
         # The JSON as it is: nio's events lose what they do not know.
         batch = batch_of(answer.json, answer.server_time)
         if self._encryption is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -34,6 +35,9 @@ PATIENCE = timedelta(minutes=2)
 FEW_TRIES = 2
 """Of a question about a room that was asked in vain for so long, while syncs are answered."""
 
+
+MOST_TOLD = 10_000
+"""State events whose ids are remembered, so that what is told once more need not be asked for (3 MB)."""
 
 T = TypeVar("T")
 
@@ -80,6 +84,7 @@ async def follow(
             await clock.sleep_until(clock.now() + pause)
         else:
             since, first, failures = batch.token, False, 0
+            whole.taken(batch)
 
 
 def _pause(failures: int, error: Exception, chance: float) -> timedelta:
@@ -111,6 +116,19 @@ class _Whole:
         self._reader, self._clock, self._chance = reader, clock, chance
         self._mute: set[RoomId] = set()
         """Rooms about which the last question was asked in vain."""
+        self._told: OrderedDict[tuple[RoomId, object, object], object] = OrderedDict()
+        """The id of the last event that was taken in of each state, as far as remembered."""
+
+    def taken(self, batch: SyncBatch) -> None:
+        """The batch is taken in: what it told is no news any more."""
+        for room, delta in batch.joined.items():
+            for event in (*delta.state, *delta.timeline):
+                if "state_key" in event:
+                    which = (room, event.get("type"), event.get("state_key"))
+                    self._told[which] = event.get("event_id")
+                    self._told.move_to_end(which)
+        while len(self._told) > MOST_TOLD:
+            self._told.popitem(last=False)
 
     async def batch(self, batch: SyncBatch, since: str) -> SyncBatch:
         """The batch with all that happened since `since`, and no state that does not hold any more."""
@@ -123,8 +141,13 @@ class _Whole:
         timeline = delta.timeline if delta.gap is None else await self._filled(room, delta, delta.gap, since)
         # State that is in the timeline stands there in its place; before it, it would come too early.
         ids = {event.get("event_id") for event in timeline}
-        state = [event for event in delta.state if event.get("event_id") not in ids]
+        state = [e for e in delta.state if e.get("event_id") not in ids and not self._is_told(room, e)]
         return RoomDelta(await self._holding(room, state), timeline)
+
+    def _is_told(self, room: RoomId, event: RawEvent) -> bool:
+        """Whether this very event is the last that we took in of its state."""
+        which = (room, event.get("type"), event.get("state_key"))
+        return which in self._told and self._told[which] == event.get("event_id")
 
     async def _filled(self, room: RoomId, delta: RoomDelta, gap: str, since: str) -> tuple[RawEvent, ...]:
         """The timeline with what was left out before it."""

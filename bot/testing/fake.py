@@ -136,7 +136,7 @@ class FakeServer:
         if len(invite) > MOST_INVITES_AT_CREATION:
             raise Permanent(400, "M_UNKNOWN", "Cannot invite so many users at once")
         version = version or self.version
-        levels = dict(power or {})
+        levels = {"historical": 100, **(power or {})}  # as Synapse adds it
         users = dict(levels.get("users", {}))
         if version == "12":
             users.pop(by, None)

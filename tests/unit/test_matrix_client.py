@@ -87,6 +87,17 @@ async def test_the_room_version_is_one_whose_rules_we_know(capabilities: tuple[i
     assert users == ({ANN: 50} if version == "12" else {ANN: 50, BOT: 100})
 
 
+async def test_a_room_that_we_made_is_known_for_ours() -> None:
+    server = Server(
+        get_capabilities=versions("12"), put_createRoom=(200, {"room_id": ROOM}), put_state=(200, {"event_id": "$1"})
+    )
+    async with at(server) as account:
+        await account.create(PLAN, "a")
+        await account.set_state(ROOM, "m.room.power_levels", {"users": {ANN: 50, BOT: 100}})
+    assert server.names == ["get_capabilities", "put_createRoom", "put_state"]
+    assert server.heard[-1][1]["users"] == {ANN: 50}
+
+
 async def test_a_server_that_knows_no_put_is_asked_by_post_from_then_on() -> None:
     server = Server(get_capabilities=versions("12"), post_createRoom=(200, {"room_id": ROOM}))
     async with at(server) as account:

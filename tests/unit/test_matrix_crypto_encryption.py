@@ -395,6 +395,31 @@ async def test_an_open_room_stays_open_and_a_closed_one_closed(world: World) -> 
     assert await later.is_encrypted(ROOM)
 
 
+async def test_of_the_rooms_that_we_make_the_first_tells_whether_the_server_leaves_them_open(world: World) -> None:
+    rooms = [RoomId(f"!{number}:here") for number in range(3)]
+    for room in rooms:
+        world.encryption.created(room, None)
+    assert (await world.says(rooms[0]))["type"] == "m.room.message"
+    world.encryption.created(ROOM, None)
+    assert (await world.says(ROOM))["type"] == "m.room.message"
+    assert world.server.asked["state"] == 1
+
+
+async def test_a_server_that_encrypts_every_room_is_believed(world: World) -> None:
+    for number in range(2):
+        room = RoomId(f"!{number}:here")
+        world.server.settings[room] = {"algorithm": MEGOLM}
+        world.encryption.created(room, None)
+        assert (await world.says(room))["type"] == "m.room.encrypted"
+
+
+async def test_a_room_that_we_made_encrypted_is_not_asked_about(world: World) -> None:
+    world.server.settings.clear()
+    world.encryption.created(ROOM, {"algorithm": MEGOLM})
+    assert (await world.says())["type"] == "m.room.encrypted"
+    assert world.server.asked["state"] == 0
+
+
 async def test_an_unknown_encryption_is_not_written_to_in_clear(world: World) -> None:
     world.server.settings[ROOM] = {"algorithm": "m.tomorrow"}
     with pytest.raises(Permanent, match="not known"):

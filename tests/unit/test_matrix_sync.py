@@ -276,6 +276,32 @@ async def test_state_that_holds_is_believed() -> None:
     assert delta.state == (joined,)
 
 
+async def test_what_is_told_once_more_as_the_last_of_its_state_is_neither_news_nor_asked_about() -> None:
+    reader = FakeReader()
+    joined = member("@ann", "join", 1)
+    delta = await taken(reader, RoomDelta((), (joined,)), RoomDelta((joined,), (text(2),)))
+    assert delta == RoomDelta((), (text(2),))
+    assert reader.read == []
+
+
+async def test_what_was_told_and_holds_again_is_believed() -> None:
+    # The rules of the room took her leave back: a branch of it lost.
+    reader = FakeReader()
+    joined, left = member("@ann", "join", 1), member("@ann", "leave", 2)
+    reader.holds["m.room.member", "@ann"] = joined["content"]
+    delta = await taken(reader, RoomDelta((), (joined, left)), RoomDelta((joined,), (text(3),)))
+    assert delta.state == (joined,)
+
+
+async def test_what_was_not_taken_in_is_still_news_when_it_is_told_again() -> None:
+    joined = member("@ann", "join", 1)
+    batch = SyncBatch("t0", {MAIN: RoomDelta((joined,), (text(2),))})
+    reader, inbox = FakeReader(batch, batch), Inbox(OSError("the disk is full"))
+    reader.holds["m.room.member", "@ann"] = joined["content"]
+    await run(reader, inbox)
+    assert inbox.took[-1][0].joined[MAIN].state == (joined,)
+
+
 async def test_state_that_is_in_the_timeline_too_stands_there() -> None:
     reader = FakeReader()
     joined = member("@ann", "join")

@@ -72,6 +72,9 @@ class Encryption:
         self._machine, self._ask, self._clock = machine, ask, clock
         self._rooms: dict[RoomId, _Room | None] = {}
         """None: known to be unencrypted."""
+        self._unsure: set[RoomId] = set()
+        """Rooms that were not made encrypted, while it is not known whether the homeserver leaves them so."""
+        self._leaves_in_clear = False
         self._known: set[UserId] = set()
         """Users of whom every device is known, as of the last sync."""
         self._wanted: set[UserId] = set()
@@ -168,6 +171,23 @@ class Encryption:
             known.settings = settings
         self._machine.remember_encrypted(room)
 
+    def created(self, room: RoomId, settings: Content | None) -> None:
+        """A room is new and ours, encrypted (`settings`) or not.
+
+        Some homeservers encrypt every new room (Synapse's `encryption_enabled_by_default_for_room_type`): the first
+        one is asked about, as any room is, and tells for all.
+        """
+        if settings is not None:
+            self.note_settings(room, settings)
+        elif self._leaves_in_clear:
+            self._in_clear(room)
+        else:
+            self._unsure.add(room)
+
+    def _in_clear(self, room: RoomId) -> None:
+        """A homeserver that lies must not make us say in clear what was said encrypted before."""
+        self._rooms.setdefault(room, _Room({}) if self._machine.was_encrypted(room) else None)
+
     def _late(self, keys: Collection[tuple[RoomId, str]]) -> Iterator[tuple[RoomId, RawEvent]]:
         oldest = self._clock.now() - KEY_MAY_TAKE
         while self._waiting and (len(self._waiting) > MOST_WAITING or next(iter(self._waiting.values()))[2] < oldest):
@@ -237,8 +257,8 @@ class Encryption:
             except Permanent as refused:
                 if refused.status != 404:  # noqa: PLR2004
                     raise
-                # A homeserver that lies must not make us say in clear what was said encrypted before.
-                self._rooms.setdefault(room, _Room({}) if self._machine.was_encrypted(room) else None)
+                self._in_clear(room)
+                self._leaves_in_clear = self._leaves_in_clear or room in self._unsure
             else:
                 self.note_settings(room, answer.json)
         return self._rooms[room]

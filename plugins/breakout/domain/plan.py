@@ -201,8 +201,11 @@ def _states(wish: RoomWish, room_id: str, seen: SeenRoom) -> Iterator[Step]:
 
 
 def same_power(seen: Content, wanted: Content) -> bool:
-    """Whether the levels are as wanted, whether the room's version lists its creator or not."""
-    return _without_bot(seen) == _without_bot(wanted)
+    """Whether the levels are as wanted, whether the room's version lists its creator or not.
+
+    What we say nothing of does not count: homeservers add levels of their own at the creation (Synapse's `historical`).
+    """
+    return _without_bot({key: seen[key] for key in wanted if key in seen}) == _without_bot(wanted)
 
 
 def _without_bot(levels: Content) -> Mapping[str, object]:

@@ -76,6 +76,13 @@ def test_levels_are_the_same_whether_the_room_s_version_lists_its_creator_or_not
     assert not same_power(power_levels(BOT, [MOD], OPTIONS, locked=True), wanted)
 
 
+def test_what_a_homeserver_adds_to_the_levels_makes_no_new_event() -> None:
+    wanted = power_levels(BOT, [MOD], OPTIONS, locked=False)
+    assert same_power({**wanted, "historical": 100}, wanted)
+    assert not same_power({key: content for key, content in wanted.items() if key != "kick"}, wanted)
+    assert not same_power({**wanted, "events": {**wanted["events"], "m.room.encrypted": 100}}, wanted)
+
+
 @pytest.mark.parametrize(
     ("phase", "mode", "rooms"),
     [
