@@ -25,6 +25,7 @@ WELCOME = (
     "Welcome to Room 1.\n\nHere are {people}.\n\nNeed a moderator? Tap 🙋 or type !help.\n\n"
     "Moderators can enter and read. At the end everybody goes back to Conference."
 )
+NEWCOMERS = "{people} have come: welcome to Room 1.\n\nNeed a moderator? Type !help. Moderators can enter and read."
 INVITE = "Breakout room of Conference"
 REMOVE = "The breakout room is closed. You are still in Conference."
 
@@ -164,6 +165,7 @@ class Floor:
         for user in old.people:
             await self._invite(new.room, user)
         await self._say(old.room, f"{', '.join(old.people)}: please go to {new.name}.")
+        await self._say(new.room, NEWCOMERS.format(people=", ".join(old.people)))
         for user in old.people:
             await self._kick(old.room, user)
 

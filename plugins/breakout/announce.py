@@ -39,7 +39,7 @@ LINKS_INTERVAL = timedelta(seconds=30)
 
 async def announce(unit: Unit, scene: Scene, notices: Sequence[n.Notice]) -> None:
     """Say each notice once, where it belongs."""
-    for notice in notices:
+    for notice in n.together(notices):
         await _announce(unit, scene, notice)
 
 
@@ -75,7 +75,7 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
             n.WelcomeRoom()
             | n.WelcomePrepared()
             | n.WelcomeAgain()
-            | n.WelcomePerson()
+            | n.WelcomeNewcomers()
             | n.TaskSet()
             | n.TimeChanged()
             | n.HelpUnclaimed()

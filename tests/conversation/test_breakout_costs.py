@@ -60,3 +60,34 @@ async def test_what_a_session_costs() -> None:
         requests, writes = await cost(talk, room, "!breakout end now")
         assert requests == {"set_state": 3, "send": 8, "remove": 12, "set_account_data": 1}
         assert writes <= 24
+
+
+async def test_what_it_costs_to_move_everybody() -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"], people=PEOPLE)
+        await room.says("@ann", "!breakout setup 3")
+        await room.says("@ann", "!breakout start")
+        rooms = [talk.room_named(f"Room {number}") for number in (1, 2, 3)]
+        groups = [sorted(breakout.invited) for breakout in rooms]
+        for breakout, group in zip(rooms, groups, strict=True):
+            for person in group:
+                talk.user(person).join(breakout.id)
+        await talk.settled()
+        await talk.passes(30)  # the boards are as they stay
+
+        lines = [f"Room {number % 3 + 1}: {' '.join(group)}" for number, group in enumerate(groups, 1)]
+        requests, _ = await cost(talk, room, "!breakout assign\n" + "\n".join(lines))
+        # In each room one message asks those who are to go; and the answer.
+        assert requests == {"invite": 12, "send": 3 + 1}
+
+        before = len(talk.homeserver.calls)
+        for breakout, group in zip([*rooms[1:], rooms[0]], groups, strict=True):
+            for person in group:
+                talk.user(person).join(breakout.id)
+        await talk.settled()
+        requests = Counter(call[0] for call in talk.homeserver.calls[before:])
+        assert requests["remove"] == 12
+        assert [sum("have come: welcome" in said for said in breakout.said) for breakout in rooms] == [1, 1, 1]
+        for breakout, group in zip([*rooms[1:], rooms[0]], groups, strict=True):
+            told = next(said for said in breakout.said if "have come" in said)
+            assert all(person.partition(":")[0].removeprefix("@") in told.casefold() for person in group)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.ending import NEAR_NOTICE, begin_closing, closing_notice, discard, finish
 from plugins.breakout.domain.changes.help import attended
-from plugins.breakout.domain.changes.observed import told
+from plugins.breakout.domain.changes.observed import told, welcome_moment, welcome_newcomers
 from plugins.breakout.domain.changes.preparing import told_prepared
 from plugins.breakout.domain.changes.timing import begin_clock, invites_out, seconds
 from plugins.breakout.domain.model import Door, Mode, Phase, Presence, Room, Session, Settings
@@ -44,6 +44,7 @@ def advance(session: Session, *, now: datetime, settings: Settings) -> Change[No
         _warnings,
         _not_yet_in,
         _welcome_again,
+        _welcome_newcomers,
         _moves,
         _help,
         _deletion,
@@ -94,6 +95,7 @@ def _moments(session: Session, settings: Settings) -> Iterator[datetime]:
     if session.clock_at and (_will_remind(session) or _to_welcome_again(session)):
         yield session.clock_at + settings.not_in_after
     yield from (seat.moved_until for seat in session.seats.values() if seat.moved_until)
+    yield from filter(None, (welcome_moment(session, room.number) for room in session.open_rooms))
     for room in session.open_rooms:
         yield from _help_moments(room, settings)
 
@@ -251,6 +253,16 @@ def _welcome_again(session: Session, now: datetime, settings: Settings) -> Step:
         session = session.with_room(replace(room, welcomed_again=True))
         if sum(presence in (Presence.JOINED, Presence.IN_MAIN) for presence in presences) > 1:
             notices.append(WelcomeAgain(session.id, session.round, room.number, room.attempt))
+    return session, tuple(notices)
+
+
+def _welcome_newcomers(session: Session, now: datetime, _: Settings) -> Step:
+    """Who came into a room later waits no longer for those who are still on the way."""
+    notices: list[Notice] = []
+    for room in session.open_rooms if session.phase in ACTIVE else ():
+        change = welcome_newcomers(session, room.number, now)
+        session = change.session
+        notices.extend(change.notices)
     return session, tuple(notices)
 
 

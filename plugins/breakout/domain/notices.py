@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
@@ -27,6 +28,20 @@ class Notice:
 
 def _part(value: object) -> str:
     return str(round(value.timestamp() * 1000)) if isinstance(value, datetime) else str(value)
+
+
+def together(notices: Iterable[Notice]) -> tuple[Notice, ...]:
+    """The same notices; who is to go the same way at the same moment is asked in one message, not in one each."""
+    found: dict[object, Notice] = {}
+    for number, notice in enumerate(notices):
+        if isinstance(notice, PleaseMove):
+            way = notice.session, notice.round, notice.from_room, notice.to_room, notice.at
+            before = found.setdefault(way, notice)
+            if isinstance(before, PleaseMove) and before is not notice:
+                found[way] = replace(before, users=(*before.users, *notice.users))
+        else:
+            found[number] = notice
+    return tuple(found.values())
 
 
 class EndReason(StrEnum):
@@ -88,15 +103,17 @@ class MainPrepared(Notice):
 
 
 @dataclass(frozen=True, slots=True)
-class WelcomePerson(Notice):
-    """In a breakout room, for somebody who came after its welcome: late, moved, or by walking in."""
+class WelcomeNewcomers(Notice):
+    """In a breakout room, for those who came after its welcome: late, moved, or by walking in."""
 
-    KIND: ClassVar[str] = "welcome-person"
+    KIND: ClassVar[str] = "welcome-newcomers"
     round: int
-    user: str
     room: int
-    invite: int
-    """Which of the person's invites it was."""
+    since: datetime
+    """When the first of them came."""
+    first: str
+    """One of them, who is among no others that came at the same moment."""
+    users: tuple[str, ...] = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +164,16 @@ class ChooseNow(Notice):
 
 @dataclass(frozen=True, slots=True)
 class PleaseMove(Notice):
-    """In the old room, when the invite to the new one is out: "Ann, please go to Beta"."""
+    """In the old room, when the invites to the new one are out: "Ann and Bob, please go to Beta"."""
 
     KIND: ClassVar[str] = "move"
     round: int
-    user: str
+    first: str
+    """One of them, who is among no others that were invited at the same moment."""
     from_room: int
     to_room: int
     at: datetime
+    users: tuple[str, ...] = field(metadata=SAID)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,11 @@ def said(notice: n.Notice, scene: Scene) -> Doc:
                 ),
                 say("Or type `{p} choose 2`.", p=scene.prefix),
             ).aloud()
-        case n.WelcomePerson():
-            return welcome_person(scene, notice)
+        case n.WelcomeNewcomers():
+            return welcome_newcomers(scene, notice)
         case n.PleaseMove():
             room = scene.room(notice.to_room)
-            return doc(say("{who}, please go to {room}.", who=scene.mention(notice.user), room=room)).aloud()
+            return doc(say("{who}, please go to {room}.", who=mentioned(scene, notice.users), room=room)).aloud()
         case n.RoomRemoved():
             return doc(
                 say(
@@ -208,12 +208,19 @@ def welcome(scene: Scene, number: int) -> Doc:
     return Doc(doc(head, who, task, until, call, help_, end).blocks, keycaps=("🙋",))
 
 
-def welcome_person(scene: Scene, notice: n.WelcomePerson) -> Doc:
-    """What somebody has missed: the task, until when, how to ask for help."""
+def welcome_newcomers(scene: Scene, notice: n.WelcomeNewcomers) -> Doc:
+    """What they have missed: the task, until when, how to ask for help."""
     session, room = scene.plan, scene.plan.room(notice.room)
-    taken = scene.is_brought_in(notice.user)  # and may look for the room from which they were taken
-    who = scene.mention(notice.user) if taken else scene.name(notice.user)
-    head = say("{who} has come: welcome to **{room}**.", who=who, room=room.name)
+    # Who was taken there may look for the room from which they were taken.
+    taken = any(scene.is_brought_in(user) for user in notice.users)
+    who = mentioned(scene, notice.users) if taken else people(scene, notice.users)
+    head = say_n(
+        "{who} has come: welcome to **{room}**.",
+        "{who} have come: welcome to **{room}**.",
+        len(notice.users),
+        who=who,
+        room=room.name,
+    )
     task = [say("Your task: {task}", task=room.task)] if room.task else []
     until = [say("The room closes at {end}.", end=scene.clock(session.ends_at))] if session.ends_at else []
     help_ = say("Need a moderator? Type `{s}help`. Moderators can enter and read.", s=scene.sign)

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from plugins.breakout.domain.changes import ending, observed, timing
+from plugins.breakout.domain.change import Change
+from plugins.breakout.domain.changes import ending, observed, seats, timing
 from plugins.breakout.domain.changes import help as help_changes
+from plugins.breakout.domain.changes.observed import NEWCOMERS_WAIT, welcome_moment
 from plugins.breakout.domain.changes.setup import Layout
 from plugins.breakout.domain.model import Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance, board_moment, next_moment, rough_left
@@ -30,6 +32,7 @@ from plugins.breakout.domain.notices import (
     PassedWhileDown,
     TimeChanged,
     WarningGiven,
+    WelcomeNewcomers,
     WelcomeRoom,
 )
 from tests.unit.breakout.example import (
@@ -105,18 +108,81 @@ def test_who_is_invited_after_the_welcome_gets_one_of_their_own(*, noted: bool) 
     session = session.with_seats(replace(late, presence=Presence.ASSIGNED, invited_at=None, invite_count=2))
     if noted:  # else the answer to the invite was lost, and they came before it was asked again
         session = observed.invited(session, late.user, 1, now=NOW + minutes(3), settings=SETTINGS).session
-    came = observed.membership(
+    came = comes(session, late.user, 1, minutes(4))
+    assert came.notices == (WelcomeNewcomers("s1", 1, 1, NOW + minutes(4), late.user, (late.user,)),)
+    assert advance(came.session, now=NOW + minutes(5), settings=SETTINGS).notices == ()
+
+
+def comes(session: Session, who: str, number: int, after: timedelta) -> Change[None]:
+    """The person accepts the invite to the room, so long after `NOW`."""
+    return observed.membership(
         session,
-        1,
-        late.user,
+        number,
+        who,
         before="invite",
         after="join",
         by_self=True,
         by_bot=False,
         moderator=False,
-        now=NOW + minutes(4),
+        now=NOW + after,
     )
-    assert [notice.key for notice in came.notices] == [f"welcome-person:s1:1:{late.user}:1:2"]
+
+
+def three_on_the_way() -> tuple[Session, list[str]]:
+    """Three people of other rooms are invited to room 1."""
+    session = replace(running_session(), reminded=True)
+    who = [seat.user for seat in session.seats.values() if seat.room != 1][:3]
+    session = seats.assign(session, [(one, 1) for one in who], people=pupils(8)).session
+    for one in who:
+        session = observed.invited(session, one, 1, now=NOW + minutes(3), settings=SETTINGS).session
+    return session, who
+
+
+def test_those_who_move_together_are_welcomed_together() -> None:
+    session, who = three_on_the_way()
+    said: list[Notice] = []
+    for number, one in enumerate(who):
+        change = comes(session, one, 1, minutes(3) + number * NEWCOMERS_WAIT / 4)
+        session, said = change.session, [*said, *change.notices]
+    assert said == [WelcomeNewcomers("s1", 1, 1, NOW + minutes(3), who[0], tuple(who))]
+
+
+def test_who_has_come_is_welcomed_soon_whoever_is_still_on_the_way() -> None:
+    session, who = three_on_the_way()
+    change = comes(session, who[1], 1, minutes(3))
+    assert change.notices == ()
+    moment = next_moment(change.session, SETTINGS)
+    assert moment == NOW + minutes(3) + NEWCOMERS_WAIT
+    soon = advance(change.session, now=moment, settings=SETTINGS)
+    assert soon.notices == (WelcomeNewcomers("s1", 1, 1, NOW + minutes(3), who[1], (who[1],)),)
+    assert welcome_moment(soon.session, 1) is None
+    rest = [comes(soon.session, one, 1, minutes(4)) for one in (who[0], who[2])]
+    assert [change.notices for change in rest] == [(), ()]
+
+
+def test_who_goes_again_before_the_welcome_is_not_waited_for() -> None:
+    session, who = three_on_the_way()
+    session = comes(session, who[0], 1, minutes(3)).session
+    session = observed.membership(
+        session,
+        1,
+        who[0],
+        before="join",
+        after="leave",
+        by_self=True,
+        by_bot=False,
+        moderator=False,
+        now=NOW + minutes(3),
+    ).session
+    assert advance(session, now=NOW + minutes(3.5), settings=SETTINGS).notices == ()
+
+
+def test_nobody_is_welcomed_into_a_room_that_has_closed() -> None:
+    session, who = three_on_the_way()
+    session = comes(session, who[0], 1, minutes(3)).session
+    ended, _ = ending.finish(session, why=EndReason.MODERATOR, now=NOW + minutes(3), settings=SETTINGS)
+    assert not any(isinstance(notice, WelcomeNewcomers) for _, notice in moved_on(ended, 10))
+    assert not any(seat.unwelcomed_since for seat in ended.seats.values())
 
 
 def test_the_clock_begins_after_a_minute_at_the_latest() -> None:

@@ -61,7 +61,7 @@ def test_assign_while_running_keeps_the_person_until_the_new_room_is_joined() ->
     moving = change.session.seats[user(1)]
     assert (moving.presence, moving.moved_from, moving.invite_count) == (Presence.ASSIGNED, old, 2)
     invited = observed.invited(change.session, user(1), new, now=NOW, settings=SETTINGS)
-    assert invited.notices == (PleaseMove(session.id, 1, user(1), old, new, NOW),)
+    assert invited.notices == (PleaseMove(session.id, 1, user(1), old, new, NOW, (user(1),)),)
     assert invited.session.seats[user(1)].moved_until == NOW + minutes(1)
     joined = observed.membership(
         invited.session,

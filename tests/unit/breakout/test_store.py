@@ -57,7 +57,7 @@ FULL = Session(
         "@b:x": Seat(
             "@b:x", 1, True, Presence.UNREACHABLE, "no such user", 2, NOW, 2, LATER, late=True, needs_invite=True
         ),
-        "@a:x": Seat("@a:x", 1, presence=Presence.IN_MAIN),
+        "@a:x": Seat("@a:x", 1, presence=Presence.IN_MAIN, unwelcomed_since=LATER),
     },
     everyone=True,
     here_only=True,

@@ -140,7 +140,7 @@ def finish(
         if room.room_id is not None:
             notices.append(RoomClosed(session.id, session.round, room.number))
     notices.append(MainEnded(session.id, session.round, why))
-    seats = (replace(seat, moved_from=None, moved_until=None) for seat in session.seats.values())
+    seats = (replace(seat, moved_from=None, moved_until=None, unwelcomed_since=None) for seat in session.seats.values())
     session = replace(
         session.with_seats(*seats),
         phase=Phase.ENDED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.people import left_main
@@ -20,11 +20,14 @@ from plugins.breakout.domain.notices import (
     RoomReady,
     Unattended,
     WalkedIntoFull,
-    WelcomePerson,
+    WelcomeNewcomers,
     WelcomePrepared,
     WelcomeRoom,
 )
 from plugins.breakout.domain.phases import is_running
+
+NEWCOMERS_WAIT = timedelta(seconds=2)
+"""So long somebody who came later waits for a welcome, at most, where others are on the way."""
 
 
 def room_made(session: Session, number: int, room_id: str, *, locked: bool = False) -> Change[None]:
@@ -179,7 +182,7 @@ def invited(session: Session, user: str, number: int, *, now: datetime, settings
     session = _with(session, replace(seat, moved_until=now + settings.move_grace), Presence.INVITED, now)
     if session.mode is Mode.CHOOSE and not seat.by_hand:
         return Change(session, None)
-    move = PleaseMove(session.id, session.round, user, seat.moved_from, number, now)
+    move = PleaseMove(session.id, session.round, user, seat.moved_from, number, now, (user,))
     return Change(session, None, (move,) if is_running(session) else ())
 
 
@@ -330,7 +333,10 @@ def _greeted(session: Session, seat: Seat, now: datetime, *, is_late: bool) -> C
         if room.welcomed_at is None:
             return welcome(session, seat.room, now)
         is_late = room.welcomed_again
-    return Change(session, None, _own_welcome(session, seat) if is_late else ())
+    if not is_late or not is_running(session):
+        return Change(session, None)
+    waits = replace(session.seats[seat.user], unwelcomed_since=now)
+    return welcome_newcomers(session.with_seats(waits), seat.room, now)
 
 
 def _is_late(seat: Seat, welcomed: datetime | None) -> bool:
@@ -341,11 +347,37 @@ def _is_late(seat: Seat, welcomed: datetime | None) -> bool:
     return invited or seat.presence is Presence.ASSIGNED
 
 
-def _own_welcome(session: Session, seat: Seat) -> tuple[Notice, ...]:
-    """For somebody who was not there yet when the room was welcomed, and cannot read what was said then."""
-    if not is_running(session):
-        return ()
-    return (WelcomePerson(session.id, session.round, seat.user, seat.room, seat.invite_count),)
+def welcome_newcomers(session: Session, number: int, now: datetime) -> Change[None]:
+    """The welcome of those who were not there yet when the room was welcomed, and cannot read what was said then.
+
+    One message for all who come together: it waits a little while somebody is on the way there from another room.
+    """
+    seats = _newcomers(session, number)
+    if (since := _first_came(seats)) is None:
+        return Change(session, None)
+    if now < since + NEWCOMERS_WAIT and any(_is_on_the_way(seat) for seat in session.people_of(number)):
+        return Change(session, None)
+    session = session.with_seats(*(replace(seat, unwelcomed_since=None) for seat in seats))
+    users = tuple(seat.user for seat in seats)
+    return Change(session, None, (WelcomeNewcomers(session.id, session.round, number, since, users[0], users),))
+
+
+def welcome_moment(session: Session, number: int) -> datetime | None:
+    """When those who came into the room later are welcomed, whoever is still on the way."""
+    since = _first_came(_newcomers(session, number))
+    return since and since + NEWCOMERS_WAIT
+
+
+def _newcomers(session: Session, number: int) -> tuple[Seat, ...]:
+    return tuple(seat for seat in session.people_of(number) if seat.unwelcomed_since and seat.presence in INSIDE)
+
+
+def _first_came(seats: Sequence[Seat]) -> datetime | None:
+    return min((seat.unwelcomed_since for seat in seats if seat.unwelcomed_since), default=None)
+
+
+def _is_on_the_way(seat: Seat) -> bool:
+    return seat.moved_from is not None and seat.presence in (Presence.ASSIGNED, Presence.INVITED)
 
 
 def _went(session: Session, room: Room, user: str, before: str | None, *, by_self: bool, by_bot: bool) -> Session:
