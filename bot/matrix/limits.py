@@ -19,6 +19,9 @@ from bot.matrix.ports import Pace, Urgency
 FEWEST_IN_FLIGHT, MOST_IN_FLIGHT = 4, 8
 """Requests at a time, answers not counted."""
 
+WORTH_ONE_MORE = 0.05
+"""One more in flight is to serve so much more of them; one fewer may serve so much less."""
+
 KEPT_FOR_ANSWERS = 2
 """Tokens that only an answer may take, so that somebody who types hears something."""
 
@@ -108,9 +111,12 @@ def per_second(longest: timedelta) -> float:
 
 @dataclass(slots=True)
 class _Width:
-    """How many requests in flight serve most of them: one step, and back where that was no better."""
+    """How few requests in flight serve most of them: one step, and back where it was not worth it.
 
-    now: int = (FEWEST_IN_FLIGHT + MOST_IN_FLIGHT) // 2
+    What a busy homeserver has no time for only waits there, and everybody's answers with it.
+    """
+
+    now: int = FEWEST_IN_FLIGHT
     _step: int = 1
     _seconds: float = 0.0
     _seen: int = 0
@@ -123,7 +129,8 @@ class _Width:
         if self._seen < 2 * MOST_IN_FLIGHT:
             return
         served = self.now * self._seen / max(self._seconds, _NOTHING)
-        if served < self._before or not FEWEST_IN_FLIGHT <= self.now + self._step <= MOST_IN_FLIGHT:
+        is_worth_it = served >= self._before * (1 + WORTH_ONE_MORE * self._step)
+        if not is_worth_it or not FEWEST_IN_FLIGHT <= self.now + self._step <= MOST_IN_FLIGHT:
             self._step = -self._step
         self.now += self._step
         self._before, self._seconds, self._seen = served, 0.0, 0
