@@ -13,7 +13,7 @@ from bench import postgres
 from bench.floor import Floor
 from bench.ground import PATIENCE, Ground, Hall, Size, accepting, greeted, ground, now
 from bench.operations import FLOOR, OURS, PEER, USUAL, Course, Operation, People
-from bench.players import Player, our_bot, the_peer
+from bench.players import SETTINGS, Player, our_bot, the_peer
 from bench.process import used
 from bench.results import Results, Row
 from bench.watch import QUIET, Kind
@@ -89,6 +89,9 @@ class Raw:
         return ()
 
     async def act(self, operation: Operation, hall: Hall) -> None:
+        """The moderator types what our bot is told; then all that follows from it is sent."""
+        for line in operation.says[OURS](hall):
+            await hall.say(line)
         await operation.floor(self.floor, hall)
 
 
@@ -109,7 +112,7 @@ async def cycles(
         return
     async with ground(on_postgres=course.on_postgres) as there, AsyncExitStack() as stack:
         names = [OURS, *(f"{FLOOR} {width}" for width in WIDTHS), *([PEER] if with_peer else [])]
-        stage = [await _enter(there, stack, name, size) for name in names]
+        stage = [await _enter(there, stack, name, size, course) for name in names]
         for repetition in missing:
             rows = await _cycle(there, course, stage if repetition % 2 == 0 else stage[::-1])
             results.add("cycle", rows, **key, repetition=repetition)
@@ -121,7 +124,11 @@ async def requests(results: Results, size: Size, course: Course = USUAL) -> None
     key = {"course": course.name, "rooms": size.rooms, "people": size.people, "who": OURS}
     if results.has("requests", **key):
         return
-    async with ground() as there, Proxy(there.server.url).running() as proxy, our_bot(there, url=proxy.url) as player:
+    async with (
+        ground() as there,
+        Proxy(there.server.url).running() as proxy,
+        our_bot(there, url=proxy.url, settings={**SETTINGS, **course.settings}) as player,
+    ):
         hall = await _hall(there, size, player.user_id)
         await greeted(hall)
         rows: list[Row] = []
@@ -189,7 +196,7 @@ async def _come(operation: Operation, hall: Hall) -> None:
         await hall.watch.quiet()
 
 
-async def _enter(there: Ground, stack: AsyncExitStack, name: str, size: Size) -> tuple[Contender, Hall]:
+async def _enter(there: Ground, stack: AsyncExitStack, name: str, size: Size, course: Course) -> tuple[Contender, Hall]:
     """A contender in a main room of its own."""
     if name.startswith(FLOOR):
         localpart = name.replace(" ", "")
@@ -197,7 +204,8 @@ async def _enter(there: Ground, stack: AsyncExitStack, name: str, size: Size) ->
         hall = await _hall(there, size, user.user_id)
         await user.join(hall.main)
         return Raw(Floor(hall.bot, int(name.removeprefix(FLOOR)))), hall
-    player = await stack.enter_async_context(our_bot(there) if name == OURS else the_peer(there))
+    settings = {**SETTINGS, **course.settings}
+    player = await stack.enter_async_context(our_bot(there, settings=settings) if name == OURS else the_peer(there))
     hall = await _hall(there, size, player.user_id)
     await greeted(hall)
     await hall.watch.quiet()

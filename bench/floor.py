@@ -1,6 +1,7 @@
 """The floor: the least requests that bring a homeserver to where our bot brings it, sent raw, so many in flight.
 
 It knows beforehand all that the bot has to find out, keeps no store and never fails; no bot can be faster for long.
+It begins when the moderator's command is in the main room, which whoever measures it types.
 No room has more than one of them in flight, since a homeserver works on one event a room at a time.
 What it leaves at the homeserver is the same: rooms with marker, power levels, join rules and invites, the desk, each
 message and each reaction, the boards as they read in the end (posted once instead of edited), the account data.
@@ -115,6 +116,21 @@ class Floor:
             self._record(hall),
         )
 
+    async def end_kept(self, hall: Hall) -> None:
+        """Rooms are locked, then told; everybody stays and reads."""
+        await self._say(hall.main, "The rooms are closing now.")
+        await asyncio.gather(
+            *(self._close(hall, group, remove=False) for group in self.groups),
+            self._say(hall.main, "The rooms are closing; everybody is back here."),
+            self._boards(hall),
+            self._record(hall),
+        )
+
+    async def delete_kept(self, hall: Hall) -> None:
+        """Everybody is taken out, then the bot leaves."""
+        await asyncio.gather(*(self._empty(group) for group in self.groups))
+        await self.delete(hall)
+
     async def delete(self, hall: Hall) -> None:
         """The bot leaves all rooms, the desk too."""
         question = await self._say(hall.main, "Delete the rooms and the desk?")
@@ -146,9 +162,13 @@ class Floor:
             await self._invite(group.room, user)
         await self._welcome(group)
 
-    async def _close(self, hall: Hall, group: Group) -> None:
+    async def _close(self, hall: Hall, group: Group, *, remove: bool = True) -> None:
         await self._lock(hall, group.room, locked=True)
         await self._say(group.room, "This room is closed. Go back to Conference.")
+        if remove:
+            await self._empty(group)
+
+    async def _empty(self, group: Group) -> None:
         for user in group.people:
             await self._kick(group.room, user)
 

@@ -15,7 +15,7 @@ from bench.floor import Floor
 from bench.ground import PATIENCE, Ground, Hall, Size, all_of, greeted, ground, now
 from bench.operations import DELETE, END, FLOOR, OURS, SETUP, START, Operation
 from bench.players import LOG, Player, our_bot
-from bench.process import age, used
+from bench.process import age, imports_alone, used
 from bench.results import Results, Row
 from bench.watch import Kind
 from bot.matrix.batch import sync_filter
@@ -39,7 +39,7 @@ async def sessions(results: Results, number: int, repetitions: int) -> None:
     async with ground() as there, our_bot(there) as ours:
         mine = await _classes(there, number, ours.user_id)
         await all_of(map(greeted, mine))
-        idle_memory = used(ours.pid).resident
+        idle_memory, imports = used(ours.pid).resident, await imports_alone()
         floor = await there.server.participant("floor", session=there.http)
         others = await _classes(there, number, floor.user_id)
         await all_of(floor.join(hall.main) for hall in others)
@@ -54,7 +54,9 @@ async def sessions(results: Results, number: int, repetitions: int) -> None:
             for who, contenders, halls in sides if repetition % 2 == 0 else sides[::-1]:
                 rows.append({"who": who, **await _all_start(there, contenders, halls)})
                 if who == OURS:
-                    rows[-1]["memory"] = round((used(ours.pid).resident - idle_memory) / number, 2)
+                    resident = used(ours.pid).resident
+                    rows[-1]["memory"] = round((resident - idle_memory) / number, 2)
+                    rows[-1]["above_imports"] = round(resident - imports, 1)
                 await _all(there, END, contenders, halls)
                 await _all(there, DELETE, contenders, halls)
             results.add("sessions", rows, sessions=number, repetition=repetition)

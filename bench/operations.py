@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from typing import Any
 
 from bench.floor import Act, Floor
 from bench.ground import Hall, Size
@@ -159,6 +160,24 @@ START_PREPARED = Operation(
 )
 
 
+END_KEPT = Operation(
+    "end, all stay",
+    {OURS: _typed("end now")},
+    Floor.end_kept,
+    lambda size: {Kind.LOCKED: size.rooms, Kind.SAID: size.rooms, Kind.REPLY: 1},
+    _locked,
+    Kind.LOCKED,
+)
+START_KEPT = Operation(
+    "start again, all are there",
+    {OURS: _typed("start")},
+    Floor.start_prepared,
+    lambda size: {Kind.SAID: size.rooms, Kind.OPEN: size.rooms, Kind.REPLY: 3},
+    key=Kind.OPEN,
+)
+DELETE_KEPT = replace(DELETE, floor=Floor.delete_kept)
+
+
 @dataclass(frozen=True)
 class Course:
     """Operations in one main room, in order, after which everything is as before; those `noted` are reported."""
@@ -168,12 +187,20 @@ class Course:
     noted: tuple[Operation, ...]
     on_postgres: bool = False
     """Whether the homeserver has its data in PostgreSQL, as most real ones do, and not in SQLite."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What is set for our bot besides what benchmarks always set."""
 
 
 _ALL = (SETUP, START, BROADCAST, MOVE, END, START_AGAIN, WITHDRAW, DELETE)
 USUAL = Course("usual", _ALL, _ALL)
 PREPARED = Course("prepared", (SETUP, PREPARE, START_PREPARED, WITHDRAW, DELETE), (PREPARE, START_PREPARED))
+KEPT = Course(
+    "kept",
+    (SETUP, START, END_KEPT, START_KEPT, END_KEPT, DELETE_KEPT),
+    (END_KEPT, START_KEPT),
+    settings={"on_end": "keep"},
+)
 POSTGRES = replace(USUAL, name="on PostgreSQL", on_postgres=True)
-COURSES = (USUAL, PREPARED)
+COURSES = (USUAL, PREPARED, KEPT)
 NOTED = tuple(operation for course in COURSES for operation in course.noted)
 """All operations that are reported."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,21 @@ def used(pid: int) -> Used:
     except FileNotFoundError as error:
         raise ProcessLookupError(f"there is no process {pid}") from error
     return Used((int(fields[11]) + int(fields[12])) / _TICKS, _megabytes(status, "VmRSS"), _megabytes(status, "VmHWM"))
+
+
+async def imports_alone() -> float:
+    """The memory of a process that has imported what our bot imports, and done nothing, in MB."""
+    program = "import sys, bot.run, plugins.breakout.plugin; print(flush=True); sys.stdin.read()"
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdin=pipe, stdout=pipe)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    await process.stdout.readline()
+    try:
+        return used(process.pid).resident
+    finally:
+        process.stdin.close()
+        await process.wait()
 
 
 def age(pid: int) -> float:

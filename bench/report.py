@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from bench.aims import aims
 from bench.cycle import WIDTHS
 from bench.figures import Spread, exponent, number, quantiles, ratios, table
 from bench.ground import Size
-from bench.operations import COURSES, END, FLOOR, NOTED, OURS, PEER, POSTGRES, START, USUAL
+from bench.measured import best_floor, by_repetition, floor_requests, rows_of, sizes, stock_starts
+from bench.operations import END, FLOOR, NOTED, OURS, PEER, POSTGRES, START, USUAL
 from bench.results import Results, Row
-from bench.stock import seconds
+from bench.stock import INVITE, seconds
 
 BEGIN, FINISH = "<!-- begin: python -m bench -->", "<!-- end: python -m bench -->"
 LARGE = (Size(20, 200), Size(50, 500))
@@ -34,11 +36,6 @@ def report(results: Results, command: str) -> str:
     return "\n\n".join([*_head(results, command), *parts]) + "\n"
 
 
-def sizes(results: Results, what: str) -> list[Size]:
-    """The sizes that were measured, the smallest first."""
-    return sorted({Size(row["rooms"], row["people"]) for row in results.of(what)})
-
-
 def _head(results: Results, command: str) -> Iterator[str]:
     machine = next(iter(results.of("machine")), {})
     dates = sorted({str(row["date"]) for row in results.rows if row["code"] == results.code})
@@ -56,10 +53,11 @@ def _head(results: Results, command: str) -> Iterator[str]:
             "cores means that all were slowed down). Seconds are noisy then, ratios less, seconds of CPU least of all."
         )
     yield (
-        "*Floor*: the least requests that lead to the same end, sent raw with all known beforehand, the better of "
-        f"{' and '.join(map(str, WIDTHS))} in flight. *Peer*: `bench/peer.py`, what one writes in an afternoon with "
-        "matrix-nio; it does less (no desk, no board, no lock, no record). A figure is the median, with the least and "
-        "the most in brackets; a ratio is that of neighbours in the same repetition."
+        "*Floor*: the least requests that lead to the same end, sent raw with all known beforehand as soon as the "
+        f"moderator's command is in the room, the better of {' and '.join(map(str, WIDTHS))} in flight. *Peer*: "
+        "`bench/peer.py`, what one writes in an afternoon with matrix-nio; it does less (no desk, no board, no lock, "
+        "no record). A figure is the median, with the least and the most in brackets; a ratio is that of neighbours "
+        "in the same repetition."
     )
 
 
@@ -71,11 +69,6 @@ def _cycle(results: Results) -> Iterator[str]:
 def _postgres(results: Results) -> Iterator[str]:
     for size in sizes(results, "cycle"):
         yield from _of_size(size, list(results.of("cycle", course=POSTGRES.name, **size._asdict())), ", PostgreSQL")
-
-
-def rows_of(results: Results, size: Size) -> list[Row]:
-    """What was measured of a size where Synapse has SQLite."""
-    return [row for course in COURSES for row in results.of("cycle", course=course.name, **size._asdict())]
 
 
 def _of_size(size: Size, rows: Sequence[Row], where: str) -> Iterator[str]:
@@ -116,21 +109,6 @@ def _first_and_last(rows: Sequence[Row]) -> str:
     return f"From `start` to the first and the last invite: {'; '.join(parts)}. Memory of our bot: {_said(memory)} MB."
 
 
-def best_floor(rows: Sequence[Row], operation: str) -> str:
-    """The width at which the floor was faster."""
-    medians = {
-        who: spread.median
-        for who in (f"{FLOOR} {width}" for width in WIDTHS)
-        if (spread := Spread.of(by_repetition(rows, who, operation, "done").values()))
-    }
-    return min(medians, key=lambda who: medians[who], default=f"{FLOOR} {WIDTHS[0]}")
-
-
-def by_repetition(rows: Sequence[Row], who: str, operation: str, what: str) -> dict[int, float]:
-    """One figure of one contender's operation, by the number of the repetition."""
-    return {row["repetition"]: float(row[what]) for row in rows if row["who"] == who and row["operation"] == operation}
-
-
 def _requests(results: Results) -> Iterator[str]:
     found = sizes(results, "requests")
     if not found:
@@ -151,7 +129,7 @@ def _requests_of(results: Results, found: Sequence[Size], name: str) -> list[str
     more: dict[str, int] = {}
     for size in found:
         ours: Row = next((row["requests"] for row in results.of("requests", **size._asdict(), operation=name)), {})
-        floor = _floor_requests(results, size, name)
+        floor = floor_requests(results, size, name)
         syncs = ours.get("sync", 0)
         mine = sum(ours.values()) - syncs
         if not ours:
@@ -161,12 +139,6 @@ def _requests_of(results: Results, found: Sequence[Size], name: str) -> list[str
         more = {kind: ours.get(kind, 0) - floor.get(kind, 0) for kind in ours if kind != "sync"}
     extra = ", ".join(f"{count} {kind}" for kind, count in more.items() if count > 0)
     return [*cells, extra or "nothing"]
-
-
-def _floor_requests(results: Results, size: Size, name: str) -> Row:
-    who = f"{FLOOR} {WIDTHS[0]}"
-    rows = (row for row in rows_of(results, size) if row["operation"] == name and row["who"] == who)
-    return next((row["requests"] for row in rows), {})
 
 
 def _growth(results: Results) -> Iterator[str]:
@@ -278,10 +250,22 @@ def _stock(results: Results) -> Iterator[str]:
     lines = []
     for operation, what in ((START.name, "until the last invite"), (END.name, "until the last is out")):
         for size in (*found, *LARGE):
-            row = next(iter(results.of("stock", **size._asdict(), operation=operation)), None)
-            measured = number(row["last"]) if row else "–"
+            rows = results.of("stock", **size._asdict(), operation=operation, door=INVITE.name)
+            measured = next((number(row["last"]) for row in rows), "–")
             lines.append((f"{operation}, {what}", str(size), measured, number(seconds(operation, size))))
     yield table(("operation", "size", "measured, s", "by the limits, s"), lines)
+    yield (
+        "The same start through each door, from the command until everybody can go to their room; where it was "
+        "prepared, that was done before the meeting."
+    )
+    lines = []
+    for size in found:
+        took = stock_starts(results, size)
+        peer = took.get(PEER)
+        for door, done in took.items():
+            times = f"{number(peer / done)}" if peer and door != PEER else "–"
+            lines.append((str(size), door, number(done), times))
+    yield table(("size", "door", "start, s", "times as fast as the peer"), lines)
 
 
 def _encrypted(results: Results) -> Iterator[str]:
@@ -319,8 +303,25 @@ def _encrypted(results: Results) -> Iterator[str]:
         yield table(("when", "who", "seconds", "longest stall, ms"), lines)
 
 
+def _aims(results: Results) -> Iterator[str]:
+    yield "### Aims"
+    yield "What is aimed at, and what was measured; sizes that were not measured are left out."
+    yield table(("aim", "size", "measured", "met"), [aim.cells for aim in aims(results)])
+
+
 def _said(spread: Spread | None) -> str:
     return "–" if spread is None else str(spread)
 
 
-SECTIONS: tuple[Section, ...] = (_cycle, _postgres, _requests, _growth, _answers, _sessions, _idle, _stock, _encrypted)
+SECTIONS: tuple[Section, ...] = (
+    _aims,
+    _cycle,
+    _postgres,
+    _requests,
+    _growth,
+    _answers,
+    _sessions,
+    _idle,
+    _stock,
+    _encrypted,
+)

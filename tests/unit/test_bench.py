@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import Part, run
+from bench.aims import AT_ONCE_TIMES, Aim, aims
 from bench.figures import Spread, exponent, number, quantiles, ratios, table
 from bench.ground import Size
-from bench.operations import COURSES, FLOOR, NOTED, OURS, PEER, START, USUAL
+from bench.operations import COURSES, FLOOR, NOTED, OURS, PEER, PREPARED, START, START_PREPARED, USUAL, Course
 from bench.report import BEGIN, FINISH, report, write
 from bench.results import Results
 from bench.stock import seconds
@@ -101,10 +103,9 @@ def test_the_report_takes_the_place_of_the_former_one_and_of_nothing_else(tmp_pa
     assert once.count(BEGIN) == once.count(FINISH) == 1
 
 
-def test_the_report_sets_ours_beside_the_better_floor_and_the_peer(tmp_path: Path) -> None:
-    results = Results(tmp_path / "rows.jsonl", "code")
-    took = {OURS: 3.0, f"{FLOOR} 4": 2.0, f"{FLOOR} 8": 2.5, PEER: 6.0}
-    for repetition in range(3):
+def measured(results: Results, course: Course, took: dict[str, float], *, repetitions: int = 3) -> None:
+    """Every operation of a course at 2×10, each contender as fast as said, on a machine that gets slower."""
+    for repetition in range(repetitions):
         rows = [
             {
                 "who": who,
@@ -113,9 +114,59 @@ def test_the_report_sets_ours_beside_the_better_floor_and_the_peer(tmp_path: Pat
                 "cpu": 0.1,
                 "memory": 100.0,
             }
-            for operation in USUAL.operations
+            for operation in course.noted
             for who, done in took.items()
         ]
-        results.add("cycle", rows, course=USUAL.name, rooms=2, people=10, repetition=repetition)
-    line = next(line for line in report(results, "").splitlines() if line.startswith(f"| {START.name} |"))
+        results.add("cycle", rows, course=course.name, rooms=2, people=10, repetition=repetition)
+
+
+def found(results: Results, words: str) -> Aim:
+    (aim,) = (aim for aim in aims(results) if words in aim.aim)
+    return aim
+
+
+def test_the_report_sets_ours_beside_the_better_floor_and_the_peer(tmp_path: Path) -> None:
+    results = Results(tmp_path / "rows.jsonl", "code")
+    measured(results, USUAL, {OURS: 3.0, f"{FLOOR} 4": 2.0, f"{FLOOR} 8": 2.5, PEER: 6.0})
+    line = next(line for line in report(results, "").splitlines() if line.startswith(f"| {START.name} | 6"))
     assert line == "| start | 6.00 (3.00–9.00) | 1.50 | 0.50 | 1.50 | 0.10 | 6.00 (3.00–9.00) |"
+
+
+@pytest.mark.parametrize(("ours", "met"), [(2.0, True), (2.2, True), (2.3, False)])
+def test_what_is_near_enough_to_the_floor_meets_the_aim(tmp_path: Path, ours: float, *, met: bool) -> None:
+    results = Results(tmp_path / "rows.jsonl", "code")
+    measured(results, USUAL, {OURS: ours, f"{FLOOR} 4": 2.0, f"{FLOOR} 8": 2.0})
+    aim = found(results, "start: seconds")
+    assert (aim.size, aim.measured, aim.met) == ("2×10", f"{ours / 2:.2f}", met)
+
+
+def test_a_prepared_start_is_held_against_the_floor_s_invites(tmp_path: Path) -> None:
+    results = Results(tmp_path / "rows.jsonl", "code")
+    measured(results, USUAL, {OURS: 9.0, f"{FLOOR} 4": 10.0})
+    measured(results, PREPARED, {OURS: 10.0 / AT_ONCE_TIMES, f"{FLOOR} 4": 0.1})
+    assert found(results, f"{START_PREPARED.name} ≥").met
+
+
+def test_through_stock_limits_the_fastest_door_counts(tmp_path: Path) -> None:
+    results = Results(tmp_path / "rows.jsonl", "code")
+    for door, done in (("invite", 100.0), ("open", 5.0), (PEER, 500.0)):
+        results.add("stock", [{"operation": START.name, "done": done}], rooms=10, people=100, door=door)
+    aim = found(results, "stock limits")
+    assert (aim.measured, aim.met) == ("100 (open)", True)
+
+
+def test_what_was_not_measured_is_no_aim_that_was_met(tmp_path: Path) -> None:
+    assert aims(Results(tmp_path / "rows.jsonl", "code")) == []
+
+
+async def test_a_part_that_fails_loses_no_other(tmp_path: Path) -> None:
+    results, done = Results(tmp_path / "rows.jsonl", "code"), list[str]()
+
+    async def fails(_: Results) -> None:
+        raise TimeoutError
+
+    async def succeeds(_: Results) -> None:
+        done.append("measured")
+
+    assert await run([Part("idle", fails), Part("stock", succeeds)], results) == ["idle"]
+    assert done == ["measured"]
