@@ -29,30 +29,35 @@ RESULTS = ROOT / ".benchmarks" / "results.jsonl"
 
 
 class Part(NamedTuple):
-    """Something to measure; `name` is what `--only` takes."""
+    """Something to measure; `name` is what `--only` takes, `what` says which of its name."""
 
     name: str
     run: Callable[[Results], Awaitable[None]]
+    what: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.what}".rstrip()
 
 
 def _cycles(size: Size, repetitions: int, course: Course = USUAL, *, with_peer: bool = True) -> Part:
-    return Part("cycle", lambda results: cycle.cycles(results, size, repetitions, course, with_peer=with_peer))
+    what = f"{size} {course.name}"
+    return Part("cycle", lambda results: cycle.cycles(results, size, repetitions, course, with_peer=with_peer), what)
 
 
 def _requests(size: Size, course: Course = USUAL) -> Part:
-    return Part("requests", lambda results: cycle.requests(results, size, course))
+    return Part("requests", lambda results: cycle.requests(results, size, course), f"{size} {course.name}")
 
 
 def _sessions(number: int, repetitions: int) -> Part:
-    return Part("sessions", lambda results: many.sessions(results, number, repetitions))
+    return Part("sessions", lambda results: many.sessions(results, number, repetitions), str(number))
 
 
 def _idle(number: int) -> Part:
-    return Part("idle", lambda results: many.idle(results, number))
+    return Part("idle", lambda results: many.idle(results, number), str(number))
 
 
 def _stock(size: Size) -> Part:
-    return Part("stock", lambda results: stock.stock(results, size))
+    return Part("stock", lambda results: stock.stock(results, size), str(size))
 
 
 QUICK: Sequence[Part] = (
@@ -73,6 +78,7 @@ FULL: Sequence[Part] = (
     _cycles(Size(20, 200), 2),
     _cycles(Size(20, 200), 2, PREPARED),
     _cycles(Size(20, 200), 2, KEPT),
+    Part("help", lambda results: many.help_shown(results, 9)),
     _idle(0),
     _idle(1000),
     _sessions(1, 3),
@@ -83,7 +89,7 @@ FULL: Sequence[Part] = (
     _requests(Size(10, 100), PREPARED),
     _stock(Size(10, 100)),
     Part("encrypted", lambda results: encrypted.encrypted(results, Size(20, 200), 2)),
-    Part("encrypted", lambda results: encrypted.sealing(results, Size(20, 200))),
+    Part("encrypted", lambda results: encrypted.sealing(results, Size(20, 200)), "sealing"),
     _sessions(200, 1),
     _cycles(Size(5, 50), 2, POSTGRES),
     _requests(Size(20, 200)),
@@ -102,10 +108,10 @@ async def run(parts: Sequence[Part], results: Results) -> list[str]:
         try:
             await part.run(results)
         except Exception:  # whatever it is, two hours of measuring are not lost for it
-            log.exception("%s could not be measured", part.name)
-            failed.append(part.name)
+            log.exception("%s could not be measured", part)
+            failed.append(str(part))
         if (took := time.monotonic() - began) > 1:
-            print(f"— {part.name}: {took:.0f} s", flush=True)
+            print(f"— {part}: {took:.0f} s", flush=True)
     return failed
 
 

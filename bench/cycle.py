@@ -13,7 +13,7 @@ from bench import postgres
 from bench.floor import Floor
 from bench.ground import PATIENCE, Ground, Hall, Size, accepting, greeted, ground, now
 from bench.operations import FLOOR, OURS, PEER, USUAL, Course, Operation, People
-from bench.players import SETTINGS, Player, our_bot, the_peer
+from bench.players import PREFIX, SETTINGS, Player, our_bot, the_peer
 from bench.process import used
 from bench.results import Results, Row
 from bench.watch import QUIET, Kind
@@ -91,7 +91,7 @@ class Raw:
     async def act(self, operation: Operation, hall: Hall) -> None:
         """The moderator types what our bot is told; then all that follows from it is sent."""
         for line in operation.says[OURS](hall):
-            await hall.say(line)
+            await hall.say(f"{PREFIX}{line}")
         await operation.floor(self.floor, hall)
 
 
@@ -135,11 +135,11 @@ async def requests(results: Results, size: Size, course: Course = USUAL) -> None
         await hall.watch.quiet()
         for operation in course.operations:
             before = len(proxy.passed)
-            await measure(there, Obeying(player), operation, hall, quiet=LAST_EDITS)
-            counted = Counter(passed.boundary.kind for passed in proxy.passed[before:])
+            row = await measure(there, Obeying(player), operation, hall, quiet=LAST_EDITS)
+            counted = dict(sorted(Counter(passed.boundary.kind for passed in proxy.passed[before:]).items()))
             if operation in course.noted:
-                rows.append({"operation": operation.name, "requests": dict(sorted(counted.items()))})
-            await _come(operation, hall)
+                rows.append({"operation": operation.name, "requests": counted, "seconds": row["done"]})
+            await _come(operation, hall, quiet=LAST_EDITS)  # the boards' edits for who comes are not the next one's
         results.add("requests", rows, **key)
 
 
@@ -183,6 +183,8 @@ async def measure(
         "done": _since(began, done),
         "server_cpu": round(after[0].cpu - before[0].cpu, 2),
     }
+    if rooms := hall.watch.times(Kind.SAID, mark):
+        row["room"] = _since(began, rooms[0])
     if contender.pids():
         row |= {"cpu": round(after[1].cpu - before[1].cpu, 2), "memory": round(after[1].resident, 1)}
     if isinstance(contender, Raw):
@@ -190,10 +192,10 @@ async def measure(
     return row
 
 
-async def _come(operation: Operation, hall: Hall) -> None:
+async def _come(operation: Operation, hall: Hall, quiet: float = QUIET) -> None:
     if operation.people is People.COME_AFTERWARDS:
         await hall.join_where_invited()
-        await hall.watch.quiet()
+        await hall.watch.quiet(quiet)
 
 
 async def _enter(there: Ground, stack: AsyncExitStack, name: str, size: Size, course: Course) -> tuple[Contender, Hall]:

@@ -1,10 +1,11 @@
-"""Many main rooms at one bot: sessions that start at once, and rooms in which nothing happens."""
+"""Many main rooms at one bot: sessions that start at once, rooms in which nothing happens, and no room at all."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,6 +113,23 @@ async def idle(results: Results, number: int) -> None:
             rows.append({"who": OURS, "start": start, **life})
         results.add("idle", rows, halls=number)
         print(f"{number} idle main rooms: {rows}", flush=True)
+
+
+async def help_shown(results: Results, repetitions: int) -> None:
+    """How long `python -m bot --help` takes; what is compiled for the first time is not counted."""
+    if results.has("help"):
+        return
+    rows = []
+    for _ in range(repetitions + 1):
+        began = time.monotonic()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bot", "--help", stdout=asyncio.subprocess.DEVNULL
+        )
+        if await process.wait():
+            raise RuntimeError("python -m bot --help failed")
+        rows.append({"seconds": round(time.monotonic() - began, 3)})
+    results.add("help", rows[1:])
+    print(f"--help: {rows[1:]}", flush=True)
 
 
 async def _idle_hall(number: int, bot: RawUser, people: Sequence[RawUser]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from bench.cycle import WIDTHS
 from bench.figures import Spread
@@ -12,9 +13,9 @@ from bench.results import Results, Row
 from bench.stock import STARTS
 
 
-def sizes(results: Results, what: str) -> list[Size]:
+def sizes(results: Results, what: str, **key: Any) -> list[Size]:
     """The sizes that were measured, the smallest first."""
-    return sorted({Size(row["rooms"], row["people"]) for row in results.of(what)})
+    return sorted({Size(row["rooms"], row["people"]) for row in results.of(what, **key)})
 
 
 def rows_of(results: Results, size: Size) -> list[Row]:
@@ -23,7 +24,7 @@ def rows_of(results: Results, size: Size) -> list[Row]:
 
 
 def best_floor(rows: Sequence[Row], operation: str) -> str:
-    """The width at which the floor was faster."""
+    """The width at which the floor was faster, by the median: the faster of each repetition would be luck."""
     medians = {
         who: spread.median
         for who in (f"{FLOOR} {width}" for width in WIDTHS)
@@ -34,7 +35,8 @@ def best_floor(rows: Sequence[Row], operation: str) -> str:
 
 def by_repetition(rows: Sequence[Row], who: str, operation: str, what: str) -> dict[int, float]:
     """One figure of one contender's operation, by the number of the repetition."""
-    return {row["repetition"]: float(row[what]) for row in rows if row["who"] == who and row["operation"] == operation}
+    found = (row for row in rows if row["who"] == who and row["operation"] == operation and what in row)
+    return {row["repetition"]: float(row[what]) for row in found}
 
 
 def floor_requests(results: Results, size: Size, name: str) -> Row:

@@ -15,6 +15,8 @@ from plugins.breakout.demo.stage import BotProcess
 SETTINGS: Mapping[str, Any] = {"max_rooms": 100, "confirm_above": 100_000}
 """What benchmarks set: sizes beyond the usual, and no question before a start. All else is as delivered."""
 
+PREFIX = "!breakout "
+"""How a command to our bot begins."""
 
 LOG = "bench.log"
 """What a program writes, in its data folder."""
@@ -67,7 +69,7 @@ async def our_bot(
         "plugins": {"breakout": {**settings}},
     }
     async with _running(process, config, folder) as running:
-        yield Player("ours", account.user_id, "!breakout ", running)
+        yield Player("ours", account.user_id, PREFIX, running)
 
 
 @asynccontextmanager

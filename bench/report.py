@@ -79,7 +79,8 @@ def _of_size(size: Size, rows: Sequence[Row], where: str) -> Iterator[str]:
     measured = {row["operation"] for row in rows}
     head = ("operation", "ours, s", "÷ floor", "÷ peer", "CPU of the server ÷ floor", "CPU of the bot, s", "reply, s")
     yield table(head, [_operation(rows, operation.name) for operation in NOTED if operation.name in measured])
-    yield _first_and_last(rows)
+    if START.name in measured:
+        yield _first_and_last(rows)
 
 
 def _operation(rows: Sequence[Row], name: str) -> tuple[str, ...]:
@@ -142,7 +143,7 @@ def _requests_of(results: Results, found: Sequence[Size], name: str) -> list[str
 
 
 def _growth(results: Results) -> Iterator[str]:
-    found = sizes(results, "cycle")
+    found = sizes(results, "cycle", course=USUAL.name)
     if len(found) < 3:
         return
     yield "### Growth"
@@ -155,12 +156,12 @@ def _growth(results: Results) -> Iterator[str]:
     for operation in USUAL.operations:
         cells = [operation.name]
         for who, what in ((OURS, "done"), (FLOOR, "done"), (OURS, "server_cpu"), (OURS, "cpu")):
-            cells.append(number(_exponent(results, found, who, operation.name, what)))
+            cells.append(_exponent(results, found, who, operation.name, what))
         rows.append(cells)
     yield table(head, rows)
 
 
-def _exponent(results: Results, found: Sequence[Size], who: str, operation: str, what: str) -> float:
+def _exponent(results: Results, found: Sequence[Size], who: str, operation: str, what: str) -> str:
     points = []
     for size in found:
         rows = rows_of(results, size)
@@ -168,7 +169,7 @@ def _exponent(results: Results, found: Sequence[Size], who: str, operation: str,
         spread = Spread.of(by_repetition(rows, name, operation, what).values())
         if spread:
             points.append((float(sum(size)), max(spread.median, 0.01)))
-    return exponent(points)
+    return number(exponent(points)) if len(points) > 2 else "–"
 
 
 def _answers(results: Results) -> Iterator[str]:
@@ -304,9 +305,12 @@ def _encrypted(results: Results) -> Iterator[str]:
 
 
 def _aims(results: Results) -> Iterator[str]:
+    found = aims(results)
+    if not found:
+        return
     yield "### Aims"
-    yield "What is aimed at, and what was measured; sizes that were not measured are left out."
-    yield table(("aim", "size", "measured", "met"), [aim.cells for aim in aims(results)])
+    yield "What is aimed at, and what was measured; what was not measured is left out."
+    yield table(("aim", "size", "measured", "met"), [aim.cells for aim in found])
 
 
 def _said(spread: Spread | None) -> str:

@@ -73,10 +73,12 @@ async def stock(results: Results, size: Size) -> None:
     missing = [door for door in DOORS if not results.has("stock", **key, door=door.name)]
     if not missing:
         return
-    async with ground(limits="stock") as there, asyncio.TaskGroup() as doors:
+    async with ground(limits="stock") as there:
         await there.crowd(size.people)
-        for door in missing:
-            doors.create_task(_note(there, door, size, results))
+        doors = (_note(there, door, size, results) for door in missing)
+        done = await asyncio.gather(*doors, return_exceptions=True)  # one that fails loses no other
+    if faults := [fault for fault in done if isinstance(fault, Exception)]:
+        raise ExceptionGroup(f"stock limits, {size}", faults)
 
 
 async def _note(there: Ground, door: Door, size: Size, results: Results) -> None:

@@ -7,10 +7,24 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import Part, run
-from bench.aims import AT_ONCE_TIMES, Aim, aims
+from bench.aims import AT_ONCE_SIZE, AT_ONCE_TIMES, Aim, aims
 from bench.figures import Spread, exponent, number, quantiles, ratios, table
 from bench.ground import Size
-from bench.operations import COURSES, FLOOR, NOTED, OURS, PEER, PREPARED, START, START_PREPARED, USUAL, Course
+from bench.measured import best_floor, by_repetition, rows_of
+from bench.operations import (
+    BROADCAST,
+    COURSES,
+    END,
+    FLOOR,
+    NOTED,
+    OURS,
+    PEER,
+    PREPARED,
+    START,
+    START_PREPARED,
+    USUAL,
+    Course,
+)
 from bench.report import BEGIN, FINISH, report, write
 from bench.results import Results
 from bench.stock import seconds
@@ -103,21 +117,24 @@ def test_the_report_takes_the_place_of_the_former_one_and_of_nothing_else(tmp_pa
     assert once.count(BEGIN) == once.count(FINISH) == 1
 
 
-def measured(results: Results, course: Course, took: dict[str, float], *, repetitions: int = 3) -> None:
-    """Every operation of a course at 2×10, each contender as fast as said, on a machine that gets slower."""
-    for repetition in range(repetitions):
+SMALL = Size(2, 10)
+
+
+def measured(results: Results, course: Course, took: dict[str, float], size: Size = SMALL) -> None:
+    """Every operation of a course, each contender as fast as said, on a machine that gets slower."""
+    for repetition in range(3):
         rows = [
             {
                 "who": who,
                 "operation": operation.name,
-                **dict.fromkeys(("done", "reply", "first", "last", "server_cpu"), done * (repetition + 1)),
+                **dict.fromkeys(("done", "reply", "first", "last", "room", "server_cpu"), done * (repetition + 1)),
                 "cpu": 0.1,
                 "memory": 100.0,
             }
             for operation in course.noted
             for who, done in took.items()
         ]
-        results.add("cycle", rows, course=course.name, rooms=2, people=10, repetition=repetition)
+        results.add("cycle", rows, course=course.name, **size._asdict(), repetition=repetition)
 
 
 def found(results: Results, words: str) -> Aim:
@@ -132,6 +149,39 @@ def test_the_report_sets_ours_beside_the_better_floor_and_the_peer(tmp_path: Pat
     assert line == "| start | 6.00 (3.00–9.00) | 1.50 | 0.50 | 1.50 | 0.10 | 6.00 (3.00–9.00) |"
 
 
+def test_the_floor_s_width_is_the_better_one_of_all_repetitions_and_not_of_each(tmp_path: Path) -> None:
+    results = Results(tmp_path / "rows.jsonl", "code")
+    for repetition, (four, eight) in enumerate([(1.0, 2.0), (2.0, 1.0), (1.0, 2.0)]):
+        took = {OURS: 2.0, f"{FLOOR} 4": four, f"{FLOOR} 8": eight}
+        rows = [{"who": who, "operation": END.name, "done": done} for who, done in took.items()]
+        results.add("cycle", rows, course=USUAL.name, rooms=2, people=10, repetition=repetition)
+    rows = rows_of(results, Size(2, 10))
+    assert best_floor(rows, END.name) == f"{FLOOR} 4"
+    ours, floor = (by_repetition(rows, who, END.name, "done") for who in (OURS, best_floor(rows, END.name)))
+    assert ratios(ours, floor) == Spread(2.0, 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds_", "edits", "others", "said"),
+    [
+        (4.0, 2, 3, "none more"),
+        (4.0, 3, 3, "broadcast 1 more"),
+        (6.0, 4, 3, "none more"),
+        (4.0, 0, 4, "broadcast 1 more"),
+    ],
+)
+def test_each_board_may_be_edited_once_an_interval_beyond_the_floor_s_requests(
+    tmp_path: Path, seconds_: float, edits: int, others: int, said: str
+) -> None:
+    results = Results(tmp_path / "rows.jsonl", "code")
+    key = {"course": USUAL.name, "rooms": 2, "people": 10, "operation": BROADCAST.name}
+    results.add("cycle", [{"who": f"{FLOOR} 4", "requests": {"send_message": 3}}], **key)
+    ours = {"send_message": others, "send_edit": edits, "sync": 9}
+    results.add("requests", [{"who": OURS, "requests": ours, "seconds": seconds_}], **key)
+    aim = found(results, "requests")
+    assert (aim.measured, aim.met) == (said, said == "none more")
+
+
 @pytest.mark.parametrize(("ours", "met"), [(2.0, True), (2.2, True), (2.3, False)])
 def test_what_is_near_enough_to_the_floor_meets_the_aim(tmp_path: Path, ours: float, *, met: bool) -> None:
     results = Results(tmp_path / "rows.jsonl", "code")
@@ -142,8 +192,8 @@ def test_what_is_near_enough_to_the_floor_meets_the_aim(tmp_path: Path, ours: fl
 
 def test_a_prepared_start_is_held_against_the_floor_s_invites(tmp_path: Path) -> None:
     results = Results(tmp_path / "rows.jsonl", "code")
-    measured(results, USUAL, {OURS: 9.0, f"{FLOOR} 4": 10.0})
-    measured(results, PREPARED, {OURS: 10.0 / AT_ONCE_TIMES, f"{FLOOR} 4": 0.1})
+    measured(results, USUAL, {OURS: 9.0, f"{FLOOR} 4": 10.0}, AT_ONCE_SIZE)
+    measured(results, PREPARED, {OURS: 10.0 / AT_ONCE_TIMES, f"{FLOOR} 4": 0.1}, AT_ONCE_SIZE)
     assert found(results, f"{START_PREPARED.name} ≥").met
 
 
@@ -168,5 +218,5 @@ async def test_a_part_that_fails_loses_no_other(tmp_path: Path) -> None:
     async def succeeds(_: Results) -> None:
         done.append("measured")
 
-    assert await run([Part("idle", fails), Part("stock", succeeds)], results) == ["idle"]
+    assert await run([Part("cycle", fails, "2×10"), Part("stock", succeeds)], results) == ["cycle 2×10"]
     assert done == ["measured"]
