@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from bench.cycle import Obeying, Raw, measure
+from bench.cycle import LAST_EDITS, Obeying, Raw, measure
 from bench.floor import Floor
 from bench.ground import PATIENCE, Ground, Hall, Size, all_of, greeted, ground, now
 from bench.operations import DELETE, END, FLOOR, OURS, SETUP, START, Operation
@@ -58,8 +58,10 @@ async def sessions(results: Results, number: int, repetitions: int) -> None:
                     resident = used(ours.pid).resident
                     rows[-1]["memory"] = round((resident - idle_memory) / number, 2)
                     rows[-1]["above_imports"] = round(resident - imports, 1)
-                await _all(there, END, contenders, halls)
-                await _all(there, DELETE, contenders, halls)
+                    await halls[0].watch.quiet(LAST_EDITS)
+                if repetition != missing[-1]:
+                    await _all(there, END, contenders, halls)
+                    await _all(there, DELETE, contenders, halls)
             results.add("sessions", rows, sessions=number, repetition=repetition)
             print(f"{number} sessions: {rows}", flush=True)
 

@@ -94,8 +94,9 @@ async def _through(there: Ground, door: Door, size: Size) -> list[Row]:
     async with bot as player:
         hall = await there.hall(size.rooms, await there.crowd(size.people), player.user_id)
         await greeted(hall)
-        rows = []
+        rows: list[Row] = []
         for operation in door.operations:
+            if rows:
+                await hall.watch.quiet(ALL_TOKENS)
             rows.append(await measure(there, Obeying(player), operation, hall))
-            await hall.watch.quiet(ALL_TOKENS)
         return rows
