@@ -74,7 +74,7 @@ def _requests(results: Results) -> Iterator[Aim]:
         for row in rows:
             floor = floors[row["operation"]]
             ours = sum(count for kind, count in row["requests"].items() if kind != "sync")
-            edits = min(row["requests"].get(EDITS, 0), BOARDS * (1 + int(row["seconds"] / BOARD_INTERVAL)))
+            edits = min(row["requests"].get(EDITS, 0), BOARDS * (1 + int(row.get("seconds", 0) / BOARD_INTERVAL)))
             if floor and (beyond := ours - edits - sum(floor.values())) > 0:
                 more[row["operation"]] = beyond
         said = ", ".join(f"{operation} {count} more" for operation, count in more.items()) or "none more"

@@ -109,7 +109,7 @@ async def idle(results: Results, number: int) -> None:
         people = await there.crowd(2)
         await all_of(_idle_hall(n, bot, people) for n in range(number))
         rows = [{"who": FLOOR, "start": "first", **await _raw_sync(bot)}]
-        for times, start in enumerate(("first", "again"), 1):
+        for times, start in enumerate(("first", "second"), 1):
             async with our_bot(there, name=OURS_NAME, level="INFO") as player:
                 life = await _life(player, there.folder / OURS_NAME / LOG, times)
             rows.append({"who": OURS, "start": start, **life})
