@@ -53,7 +53,7 @@ def test_without_limits_a_start_takes_the_server_s_time() -> None:
 
 
 def test_what_was_measured_on_a_stock_synapse_is_said_within_a_fifth() -> None:
-    # `bench.session --limits stock`, 2026-11-25: from the reply to setup until the last invite, and less the token of
+    # A stock Synapse, 2026-11-25: from the reply to setup until the last invite, and less the token of
     # a question that the bench asks meanwhile, which nobody could foresee.
     said = {"answers": 2, "messages": PLAN_SAYS}
     assert seconds(planned(5, 20), stock(0), **said, desk_is_made=False) == pytest.approx(46.4 - 5, rel=0.2)
