@@ -18,6 +18,7 @@ from bench.players import SETTINGS, our_bot, the_peer
 from bench.results import Results, Row
 from bench.watch import Kind
 from bot.matrix.limits import KEPT_FOR_ANSWERS, STOCK, STOCK_ROOMS
+from bot.testing.raw import RawUser
 from plugins.breakout.domain.plan import MOST_AT_CREATION
 
 BURST = 10
@@ -74,25 +75,25 @@ async def stock(results: Results, size: Size) -> None:
     if not missing:
         return
     async with ground(limits="stock") as there:
-        await there.crowd(size.people)
-        doors = (_note(there, door, size, results) for door in missing)
+        people = await there.crowd(size.people)
+        doors = (_note(there, door, people, size, results) for door in missing)
         done = await asyncio.gather(*doors, return_exceptions=True)  # one that fails loses no other
     if faults := [fault for fault in done if isinstance(fault, Exception)]:
         raise ExceptionGroup(f"stock limits, {size}", faults)
 
 
-async def _note(there: Ground, door: Door, size: Size, results: Results) -> None:
+async def _note(there: Ground, door: Door, people: Sequence[RawUser], size: Size, results: Results) -> None:
     """All doors side by side: almost all of the time is spent waiting for tokens, and each account has its own."""
-    rows = await _through(there, door, size)
+    rows = await _through(there, door, people, size.rooms)
     results.add("stock", rows, rooms=size.rooms, people=size.people, door=door.name)
     print(f"stock limits, {size}, {door.name}: {rows}", flush=True)
 
 
-async def _through(there: Ground, door: Door, size: Size) -> list[Row]:
+async def _through(there: Ground, door: Door, people: Sequence[RawUser], rooms: int) -> list[Row]:
     name = "".join(filter(str.isalpha, door.name))
     bot = our_bot(there, name=name, settings=door.settings) if door.who == OURS else the_peer(there, name=name)
     async with bot as player:
-        hall = await there.hall(size.rooms, await there.crowd(size.people), player.user_id)
+        hall = await there.hall(rooms, people, player.user_id)
         await greeted(hall)
         rows: list[Row] = []
         for operation in door.operations:
