@@ -23,6 +23,9 @@ T = TypeVar("T")
 AT_ONCE = 8
 """Requests of people in flight."""
 
+WATCHES_EVERY = 0.25
+"""Seconds between two looks of the watch, which would else cost the server as much as those who are measured."""
+
 PASSWORD = "secret"  # noqa: S105 - of accounts that live for a minute on this machine
 
 PATIENCE = 900.0
@@ -104,7 +107,7 @@ class Ground:
 
     async def _watched(self, bot: str) -> RawUser:
         account = await self.server.participant(bot[1:].partition(":")[0], session=self.http)
-        account.listen()
+        account.listen(WATCHES_EVERY)
         self.stack.push_async_callback(account.close)
         return account
 

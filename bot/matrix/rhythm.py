@@ -9,7 +9,7 @@ from __future__ import annotations
 AT_ONCE = 0.25
 """An answer within so many seconds had news waiting, or nearly."""
 
-FIRST_PAUSE = 0.02
+FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.2
 """Seconds by which somebody is heard later in a burst, at most."""
 

@@ -391,10 +391,13 @@ class RawUser:
         """How much was heard so far: give it to `wait_for(after=…)` to be told only of what comes later."""
         return len(self.transcript)
 
-    def listen(self) -> None:
-        """Begin to sync in the background, once."""
+    def listen(self, pause: float = 0.0) -> None:
+        """Begin to sync in the background, once.
+
+        `pause`: seconds between two questions; whoever measures a server has it tell of much at once.
+        """
         if self._listening is None:
-            self._listening = asyncio.create_task(self._sync(), name=f"sync of {self.user_id}")
+            self._listening = asyncio.create_task(self._sync(pause), name=f"sync of {self.user_id}")
 
     async def close(self) -> None:
         """Stop listening."""
@@ -480,7 +483,7 @@ class RawUser:
         if task is not None and task.done() and not task.cancelled() and (fault := task.exception()):
             raise fault
 
-    async def _sync(self) -> None:
+    async def _sync(self, pause: float) -> None:
         since: dict[str, str] = {}
         query = {"filter": json.dumps(SYNC_FILTER)}
         try:
@@ -502,6 +505,7 @@ class RawUser:
                 self._take((await self._opened(answer)).get("rooms", {}))
                 async with self._news:
                     self._news.notify_all()
+                await asyncio.sleep(pause)
         finally:
             # Whoever waits must learn that nothing more will come.
             async with self._news:

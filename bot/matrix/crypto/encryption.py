@@ -161,6 +161,7 @@ class Encryption:
     def forget(self, room: RoomId) -> None:
         """We are out of a room, and will read nothing there any more."""
         self._rooms.pop(room, None)
+        self._unsure.discard(room)
         self._machine.forget_room(room)  # also where this process has not heard of the room yet
 
     def note_settings(self, room: RoomId, settings: Content) -> None:
