@@ -74,7 +74,7 @@ FULL: Sequence[Part] = (
     _requests(Size(5, 50)),
     Part("answers", lambda results: answers.answers(results, Size(20, 200), starts=4, idle=60)),
     _cycles(Size(10, 100), 3),
-    _cycles(Size(10, 100), 2, PREPARED),
+    _cycles(Size(10, 100), 1, PREPARED),
     _cycles(Size(20, 200), 2),
     _cycles(Size(20, 200), 2, PREPARED),
     _cycles(Size(20, 200), 2, KEPT),

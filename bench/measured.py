@@ -10,7 +10,7 @@ from bench.figures import Spread
 from bench.ground import Size
 from bench.operations import COURSES, FLOOR
 from bench.results import Results, Row
-from bench.stock import STARTS
+from bench.stock import BY_LINKS, STARTS
 
 
 def sizes(results: Results, what: str, **key: Any) -> list[Size]:
@@ -47,6 +47,9 @@ def floor_requests(results: Results, size: Size, name: str) -> Row:
 
 
 def stock_starts(results: Results, size: Size) -> dict[str, float]:
-    """How many seconds the start took through each door, on a server with stock limits; the peer is one of them."""
-    rows = results.of("stock", **size._asdict())
-    return {row["door"]: row["done"] for row in rows if row["operation"] in STARTS}
+    """Seconds until everybody could go to their room, by the door, on a server with stock limits; the peer is one.
+
+    That is the last invite, or the last room unlocked, where people are invited; the last answer where links are told.
+    """
+    starts = (row for row in results.of("stock", **size._asdict()) if row["operation"] in STARTS)
+    return {row["door"]: row["done" if row["door"] in BY_LINKS else "last"] for row in starts}

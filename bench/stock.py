@@ -53,6 +53,9 @@ DOORS = (
     Door("open, prepared", OURS, (SETUP, _PREPARE_OPEN, _START_PREPARED_OPEN), _OPEN),
     Door(PEER, PEER, (SETUP, START), {}),
 )
+BY_LINKS = tuple(door.name for door in DOORS if door.settings is _OPEN)
+"""Doors through which people walk by links in the main room, invited by nobody."""
+
 STARTS = (START.name, START_PREPARED.name)
 
 
