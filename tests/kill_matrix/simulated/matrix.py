@@ -21,7 +21,7 @@ import structlog
 
 from tests.kill_matrix.simulated.boundaries import Blow, Kind, Point
 from tests.kill_matrix.simulated.inline import without_threads
-from tests.kill_matrix.simulated.session import Outcome, dealt, differences, played, points
+from tests.kill_matrix.simulated.session import Outcome, dealt, differences, missed, played, points
 
 SLICE_SECONDS = 90
 MOST_SECONDS = 120
@@ -34,25 +34,32 @@ _UNHURT: list[Outcome] = []
 def tried(session: Sequence[Point]) -> dict[Point, list[str]]:
     """What differs after a session that was hit at these points, by the point that does it alone.
 
-    Where none does it alone, all of them are to blame.
+    Where none does it alone, all of them are to blame. What was not reached in it is tried alone.
     """
     with without_threads():
         if not _UNHURT:
             _UNHURT.append(asyncio.run(played()))
-        if not (differs := _compared(session)):
-            return {}
-        return {point: found for point in session if (found := _compared([point]))} or dict.fromkeys(session, differs)
+        differs, not_reached = _compared(session)
+        if not differs:
+            return {point: found for point in not_reached if (found := _alone(point))}
+        return {point: found for point in session if (found := _alone(point))} or dict.fromkeys(session, differs)
 
 
-def _compared(session: Sequence[Point]) -> list[str]:
+def _alone(point: Point) -> list[str]:
+    differs, not_reached = _compared([point])
+    return differs or ["was not reached"] * len(not_reached)
+
+
+def _compared(session: Sequence[Point]) -> tuple[list[str], list[Point]]:
     async def in_time() -> Outcome:
         async with asyncio.timeout(MOST_SECONDS):
             return await played(session)
 
     try:
-        return differences(asyncio.run(in_time()), _UNHURT[0])
+        hit = asyncio.run(in_time())
     except Exception as error:  # noqa: BLE001 - a session that breaks off is a finding like any other
-        return [repr(error)]
+        return [repr(error)], []
+    return differences(hit, _UNHURT[0]), missed(session, hit)
 
 
 def simulated(results: Path, *, seconds: float | None, seed: int, jobs: int) -> bool:

@@ -124,6 +124,11 @@ def dealt(wanted: Iterable[Point]) -> list[tuple[Point, ...]]:
     return [tuple(filter(None, session)) for session in zip_longest(*by_act.values())]
 
 
+def missed(session: Iterable[Point], hit: Outcome) -> list[Point]:
+    """The points that were not reached: a blow in an act before left fewer boundaries to theirs. Try them alone."""
+    return [point for point in session if point.act not in hit.hit]
+
+
 def _places(world: World) -> Places:
     return {
         str(room.content("m.room.name").get("name")): {

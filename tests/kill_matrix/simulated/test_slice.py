@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from tests.kill_matrix.simulated.boundaries import Blow, Fate, Kind, Point
+from tests.kill_matrix.simulated.boundaries import Blow, Boundary, Fate, Kind, Point
 from tests.kill_matrix.simulated.inline import without_threads
-from tests.kill_matrix.simulated.session import Outcome, dealt, differences, played, points
+from tests.kill_matrix.simulated.session import Outcome, dealt, differences, missed, played, points
 
 SESSIONS = 2
 
@@ -28,8 +28,12 @@ def test_a_session_that_is_hit_ends_as_if_nothing_had_been(unhurt: Outcome) -> N
     for session in dealt(wanted)[:SESSIONS]:
         with without_threads():
             hit = asyncio.run(played(session))
-        assert len(hit.hit) == len(session)
         assert not differences(hit, unhurt), session
+        for point in missed(session, hit):
+            with without_threads():
+                alone = asyncio.run(played([point]))
+            assert list(alone.hit) == [point.act], point
+            assert not differences(alone, unhurt), point
 
 
 def test_what_is_lost_and_what_is_doubled_is_found(unhurt: Outcome) -> None:
@@ -46,6 +50,15 @@ def test_each_session_is_hit_once_an_act() -> None:
     wanted = [Point("start", Kind.COMMIT, n, Blow.KILLED_AFTER) for n in range(3)]
     wanted.append(Point("end", Kind.SYNC, 0, Blow.GAP))
     assert [len(session) for session in dealt(wanted)] == [2, 1, 1]
+
+
+def test_what_was_not_reached_is_known() -> None:
+    reached, shifted = (
+        Point("start", Kind.COMMIT, 0, Blow.KILLED_AFTER),
+        Point("end", Kind.COMMIT, 9, Blow.KILLED_AFTER),
+    )
+    hit = Outcome(hit={"start": Boundary(Kind.COMMIT, "start", "commit")})
+    assert missed([reached, shifted], hit) == [shifted]
 
 
 def test_nothing_is_hit_before_the_first_act() -> None:
