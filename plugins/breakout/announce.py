@@ -39,7 +39,7 @@ LINKS_INTERVAL = timedelta(seconds=30)
 
 async def announce(unit: Unit, scene: Scene, notices: Sequence[n.Notice]) -> None:
     """Say each notice once, where it belongs."""
-    for notice in n.together(notices):
+    for notice in notices:
         await _announce(unit, scene, notice)
 
 

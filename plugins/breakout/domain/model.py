@@ -132,6 +132,8 @@ class Seat:
     moved_from: int | None = None
     """The room to be taken out of once the new one is joined, or at `moved_until`."""
     moved_until: datetime | None = None
+    unasked_since: datetime | None = None
+    """When their invite to the new room went out, where nobody has asked them to go there yet."""
     unwelcomed_since: datetime | None = None
     """When they came, where that was after the room's welcome and they wait for one of their own."""
     late: bool = False

@@ -9,7 +9,13 @@ from datetime import datetime, timedelta
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.ending import NEAR_NOTICE, begin_closing, closing_notice, discard, finish
 from plugins.breakout.domain.changes.help import attended
-from plugins.breakout.domain.changes.observed import told, welcome_moment, welcome_newcomers
+from plugins.breakout.domain.changes.observed import (
+    ask_to_go,
+    told,
+    ways_to_ask,
+    welcome_moment,
+    welcome_newcomers,
+)
 from plugins.breakout.domain.changes.preparing import told_prepared
 from plugins.breakout.domain.changes.timing import begin_clock, invites_out, seconds
 from plugins.breakout.domain.model import Door, Mode, Phase, Presence, Room, Session, Settings
@@ -45,6 +51,7 @@ def advance(session: Session, *, now: datetime, settings: Settings) -> Change[No
         _not_yet_in,
         _welcome_again,
         _welcome_newcomers,
+        _ask_to_go,
         _moves,
         _help,
         _deletion,
@@ -95,6 +102,8 @@ def _moments(session: Session, settings: Settings) -> Iterator[datetime]:
     if session.clock_at and (_will_remind(session) or _to_welcome_again(session)):
         yield session.clock_at + settings.not_in_after
     yield from (seat.moved_until for seat in session.seats.values() if seat.moved_until)
+    if session.phase is Phase.RUNNING:
+        yield from ways_to_ask(session).values()
     yield from filter(None, (welcome_moment(session, room.number) for room in session.open_rooms))
     for room in session.open_rooms:
         yield from _help_moments(room, settings)
@@ -261,6 +270,16 @@ def _welcome_newcomers(session: Session, now: datetime, _: Settings) -> Step:
     notices: list[Notice] = []
     for room in session.open_rooms if session.phase in ACTIVE else ():
         change = welcome_newcomers(session, room.number, now)
+        session = change.session
+        notices.extend(change.notices)
+    return session, tuple(notices)
+
+
+def _ask_to_go(session: Session, now: datetime, _: Settings) -> Step:
+    """Whose invite to another room is out waits no longer for those who are to go with them."""
+    notices: list[Notice] = []
+    for old, new in ways_to_ask(session):
+        change = ask_to_go(session, old, new, now)
         session = change.session
         notices.extend(change.notices)
     return session, tuple(notices)

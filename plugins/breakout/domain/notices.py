@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
@@ -28,20 +27,6 @@ class Notice:
 
 def _part(value: object) -> str:
     return str(round(value.timestamp() * 1000)) if isinstance(value, datetime) else str(value)
-
-
-def together(notices: Iterable[Notice]) -> tuple[Notice, ...]:
-    """The same notices; who is to go the same way at the same moment is asked in one message, not in one each."""
-    found: dict[object, Notice] = {}
-    for number, notice in enumerate(notices):
-        if isinstance(notice, PleaseMove):
-            way = notice.session, notice.round, notice.from_room, notice.to_room, notice.at
-            before = found.setdefault(way, notice)
-            if isinstance(before, PleaseMove) and before is not notice:
-                found[way] = replace(before, users=(*before.users, *notice.users))
-        else:
-            found[number] = notice
-    return tuple(found.values())
 
 
 class EndReason(StrEnum):
@@ -169,10 +154,10 @@ class PleaseMove(Notice):
     KIND: ClassVar[str] = "move"
     round: int
     first: str
-    """One of them, who is among no others that were invited at the same moment."""
     from_room: int
     to_room: int
     at: datetime
+    """When the first of their invites went out."""
     users: tuple[str, ...] = field(metadata=SAID)
 
 

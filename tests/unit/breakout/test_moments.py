@@ -10,7 +10,7 @@ import pytest
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes import ending, observed, seats, timing
 from plugins.breakout.domain.changes import help as help_changes
-from plugins.breakout.domain.changes.observed import NEWCOMERS_WAIT, welcome_moment
+from plugins.breakout.domain.changes.observed import GOING_WAIT, NEWCOMERS_WAIT, welcome_moment
 from plugins.breakout.domain.changes.setup import Layout
 from plugins.breakout.domain.model import Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance, board_moment, next_moment, rough_left
@@ -30,6 +30,7 @@ from plugins.breakout.domain.notices import (
     Notice,
     NotYetIn,
     PassedWhileDown,
+    PleaseMove,
     TimeChanged,
     WarningGiven,
     WelcomeNewcomers,
@@ -183,6 +184,65 @@ def test_nobody_is_welcomed_into_a_room_that_has_closed() -> None:
     ended, _ = ending.finish(session, why=EndReason.MODERATOR, now=NOW + minutes(3), settings=SETTINGS)
     assert not any(isinstance(notice, WelcomeNewcomers) for _, notice in moved_on(ended, 10))
     assert not any(seat.unwelcomed_since for seat in ended.seats.values())
+
+
+def three_go_from_room_2() -> tuple[Session, list[str]]:
+    """Three people of room 2 are to go to room 1; no invite is out yet."""
+    session = replace(running_session(rooms=2), reminded=True)
+    who = [seat.user for seat in session.people_of(2)][:3]
+    return seats.assign(session, [(one, 1) for one in who], people=pupils(8)).session, who
+
+
+def invited(session: Session, user: str, moment: timedelta) -> Change[None]:
+    return observed.invited(session, user, 1, now=NOW + moment, settings=SETTINGS)
+
+
+def test_who_goes_the_same_way_is_asked_in_one_message_when_all_are_invited() -> None:
+    session, who = three_go_from_room_2()
+    first = invited(session, who[0], minutes(3))
+    second = invited(first.session, who[1], minutes(3) + GOING_WAIT / 4)
+    third = invited(second.session, who[2], minutes(3) + GOING_WAIT / 2)
+    assert (first.notices, second.notices) == ((), ())
+    assert third.notices == (PleaseMove("s1", 1, who[0], 2, 1, NOW + minutes(3), tuple(who)),)
+    assert advance(third.session, now=NOW + minutes(3.5), settings=SETTINGS).notices == ()
+
+
+def test_who_has_gone_before_the_others_are_invited_is_not_asked() -> None:
+    session, who = three_go_from_room_2()
+    for one in who[:2]:
+        session = invited(session, one, minutes(3)).session
+    session = comes(session, who[0], 1, minutes(3)).session
+    third = invited(session, who[2], minutes(3) + GOING_WAIT / 2)
+    assert third.notices == (PleaseMove("s1", 1, who[1], 2, 1, NOW + minutes(3), (who[1], who[2])),)
+
+
+def test_an_invite_that_is_long_in_going_out_keeps_nobody_from_being_asked() -> None:
+    session, who = three_go_from_room_2()
+    for one in who[:2]:
+        session = invited(session, one, minutes(3)).session
+    moment = next_moment(session, SETTINGS)
+    assert moment == NOW + minutes(3) + GOING_WAIT
+    late = advance(session, now=moment, settings=SETTINGS)
+    assert late.notices == (PleaseMove("s1", 1, who[0], 2, 1, NOW + minutes(3), (who[0], who[1])),)
+    third = invited(late.session, who[2], minutes(3.5))
+    assert third.notices == (PleaseMove("s1", 1, who[2], 2, 1, NOW + minutes(3.5), (who[2],)),)
+
+
+def test_who_is_brought_in_is_not_asked_and_keeps_nobody_from_being() -> None:
+    session, who = three_go_from_room_2()
+    for one in who[:2]:
+        session = invited(session, one, minutes(3)).session
+    change = observed.brought_in(session, who[2], 1, now=NOW + minutes(3), settings=SETTINGS)
+    soon = advance(change.session, now=NOW + minutes(3), settings=SETTINGS)
+    asked = [notice for notice in (*change.notices, *soon.notices) if isinstance(notice, PleaseMove)]
+    assert asked == [PleaseMove("s1", 1, who[0], 2, 1, NOW + minutes(3), (who[0], who[1]))]
+
+
+def test_who_waits_to_be_asked_when_the_rooms_close_is_asked_no_more() -> None:
+    session, who = three_go_from_room_2()
+    session = invited(session, who[0], minutes(3)).session
+    ended, _ = ending.finish(session, why=EndReason.MODERATOR, now=NOW + minutes(3), settings=SETTINGS)
+    assert not any(isinstance(notice, PleaseMove) for _, notice in moved_on(ended, 10))
 
 
 def test_the_clock_begins_after_a_minute_at_the_latest() -> None:

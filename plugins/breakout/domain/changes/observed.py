@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -28,6 +28,9 @@ from plugins.breakout.domain.phases import is_running
 
 NEWCOMERS_WAIT = timedelta(seconds=2)
 """So long somebody who came later waits for a welcome, at most, where others are on the way."""
+
+GOING_WAIT = timedelta(seconds=10)
+"""So long those who are invited to another room are not asked to go, at most, while others are to go with them."""
 
 
 def room_made(session: Session, number: int, room_id: str, *, locked: bool = False) -> Change[None]:
@@ -174,24 +177,61 @@ def invited(session: Session, user: str, number: int, *, now: datetime, settings
     From now on a person on the way from another room has `move_grace` to follow, and is asked to there. Who
     chose the new room himself is not told what he knows.
     """
+    change = _invited(session, user, number, now=now, settings=settings)
+    seat = change.session.seats.get(user)
+    if seat is None or seat.room != number or seat.moved_from is None:
+        return change
+    asked = ask_to_go(change.session, seat.moved_from, number, now)
+    return Change(asked.session, None, (*change.notices, *asked.notices))
+
+
+def _invited(session: Session, user: str, number: int, *, now: datetime, settings: Settings) -> Change[None]:
     seat = session.seats.get(user)
     if seat is None or seat.room != number or seat.presence is not Presence.ASSIGNED:
         return Change(session, None)
     if seat.moved_from is None:
         return welcome(_with(session, seat, Presence.INVITED, now), number, now)
-    session = _with(session, replace(seat, moved_until=now + settings.move_grace), Presence.INVITED, now)
-    if session.mode is Mode.CHOOSE and not seat.by_hand:
+    asks = session.mode is not Mode.CHOOSE or seat.by_hand
+    moving = replace(seat, moved_until=now + settings.move_grace, unasked_since=now if asks else None)
+    return Change(_with(session, moving, Presence.INVITED, now), None)
+
+
+def ask_to_go(session: Session, old: int, new: int, now: datetime) -> Change[None]:
+    """Ask those in the old room whose invites to the new one are out to go there; who has gone need not be asked.
+
+    One message for all who go the same way: it waits a little while an invite of one of them is not out.
+    """
+    seats = [seat for seat in session.people_of(new) if seat.moved_from == old]
+    unasked = [seat for seat in seats if _is_unasked(seat)]
+    if not unasked or not is_running(session):
         return Change(session, None)
-    move = PleaseMove(session.id, session.round, user, seat.moved_from, number, now, (user,))
-    return Change(session, None, (move,) if is_running(session) else ())
+    since = min(seat.unasked_since for seat in unasked if seat.unasked_since)
+    if now < since + GOING_WAIT and any(seat.presence is Presence.ASSIGNED for seat in seats):
+        return Change(session, None)
+    session = session.with_seats(*(replace(seat, unasked_since=None) for seat in unasked))
+    users = tuple(seat.user for seat in unasked)
+    return Change(session, None, (PleaseMove(session.id, session.round, users[0], old, new, since, users),))
+
+
+def ways_to_ask(session: Session) -> Mapping[tuple[int, int], datetime]:
+    """From which room to which people are still to be asked to go, and when they are, whoever's invite is not out."""
+    since: dict[tuple[int, int], datetime] = {}
+    for seat in session.seats.values():
+        if _is_unasked(seat) and seat.moved_from is not None and seat.unasked_since is not None:
+            way = seat.moved_from, seat.room
+            since[way] = min(seat.unasked_since, since.get(way, seat.unasked_since))
+    return {way: first + GOING_WAIT for way, first in since.items()}
+
+
+def _is_unasked(seat: Seat) -> bool:
+    return seat.unasked_since is not None and seat.presence is Presence.INVITED
 
 
 def brought_in(session: Session, user: str, number: int, *, now: datetime, settings: Settings) -> Change[None]:
     """The person is in that room without having tapped: invited and come in one, and asked to go nowhere."""
-    before = invited(session, user, number, now=now, settings=settings)
+    before = _invited(session, user, number, now=now, settings=settings)
     came = _accepted(before.session, number, user, moderator=False, now=now, capacity=None)
-    told = [notice for notice in before.notices if not isinstance(notice, PleaseMove)]
-    return Change(came.session, None, (*told, *came.notices))
+    return Change(came.session, None, (*before.notices, *came.notices))
 
 
 def _accepted(
