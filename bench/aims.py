@@ -67,7 +67,9 @@ def _time(results: Results) -> Iterator[Aim]:
 def _requests(results: Results) -> Iterator[Aim]:
     for size in sizes(results, "requests"):
         more = {}
-        rows = list(results.of("requests", course=USUAL.name, **size._asdict()))
+        near = {operation.name for operation in NEAR_THE_FLOOR}
+        every = results.of("requests", course=USUAL.name, **size._asdict())
+        rows = [row for row in every if row["operation"] in near]
         floors = {row["operation"]: floor_requests(results, size, row["operation"]) for row in rows}
         if not any(floors.values()):
             continue

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from bench.ground import Hall
 from bot.testing.raw import Json, RawUser, path
+from plugins.breakout.announce import FEW_INVITES
 from plugins.breakout.domain.desired import MARKER, Options, power_levels, restricted_to
 from plugins.breakout.domain.plan import MOST_AT_CREATION
 
@@ -71,13 +72,14 @@ class Floor:
         """Rooms, invites, welcomes."""
         await self._say(hall.main, "The breakout rooms are opening.")
         await asyncio.gather(*(self._begin(hall, number, group) for number, group in enumerate(self.groups, 1)))
-        await self._started(hall)
+        await asyncio.gather(self._started(hall), self._progress())
 
     async def prepare(self, hall: Hall) -> None:
-        """Locked rooms, and everybody invited."""
+        """Locked rooms, in each of which it is said that it opens later, and everybody invited."""
         await self._say(hall.main, "The rooms are being prepared.")
-        await asyncio.gather(*(self._make(hall, number, group) for number, group in enumerate(self.groups, 1)))
-        await asyncio.gather(self._boards(hall, new=False), self._record(hall))
+        await asyncio.gather(*(self._keep(hall, number, group) for number, group in enumerate(self.groups, 1)))
+        told = self._say(hall.main, "The rooms are prepared: everybody is invited.")
+        await asyncio.gather(told, self._progress(), self._boards(hall, new=False), self._record(hall))
 
     async def start_prepared(self, hall: Hall) -> None:
         """Rooms are unlocked, and welcomes said."""
@@ -89,7 +91,7 @@ class Floor:
         """The same rooms once more."""
         await self._say(hall.main, "The breakout rooms are opening.")
         await asyncio.gather(*(self._open_again(hall, group) for group in self.groups))
-        await self._started(hall)
+        await asyncio.gather(self._started(hall), self._progress())
 
     async def broadcast(self, hall: Hall) -> None:
         """One text for each room, and the receipt."""
@@ -142,6 +144,10 @@ class Floor:
 
     # -------------------------------------------------------------------------------------------- rooms
 
+    async def _keep(self, hall: Hall, number: int, group: Group) -> None:
+        await self._make(hall, number, group)
+        await self._say(group.room, "This room opens when the moderator starts.")
+
     async def _begin(self, hall: Hall, number: int, group: Group) -> None:
         await self._make(hall, number, group, locked=False)
         await self._welcome(group)
@@ -180,6 +186,11 @@ class Floor:
         names = "\n".join(f"- {group.name}" for group in self.groups)
         started = await self._say(hall.main, f"Breakout rooms are open. Open the invitation and accept.\n{names}")
         await asyncio.gather(self._react(hall.main, started, "🔁"), self._boards(hall), self._record(hall))
+
+    async def _progress(self) -> None:
+        """What a start that takes a while says of itself at the desk, as it reads in the end."""
+        if (people := sum(len(group.people) for group in self.groups)) >= FEW_INVITES:
+            await self._say(self.desk, f"{people} of {people} are invited.")
 
     async def _move(self, old: Group, new: Group) -> None:
         for user in old.people:
