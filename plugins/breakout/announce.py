@@ -13,6 +13,7 @@ from bot.plugin import Unit
 from plugins.breakout import views
 from plugins.breakout.domain import notices as n
 from plugins.breakout.domain.changes.seats import INSIDE
+from plugins.breakout.domain.changes.timing import invites_out
 from plugins.breakout.domain.estimate import invites_left, seconds_to_start
 from plugins.breakout.domain.model import Door, Errand, Phase, Session
 from plugins.breakout.keys import Control
@@ -65,6 +66,8 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
                 await unit.outbox.say(f"{notice.key}:asker", scene.hall.id, told)
         case n.MainPrepared() if scene.plan.door is Door.OPEN:
             await _to_moderators(unit, scene, notice)
+        case n.MainStarted() if invites_out(scene.plan):  # before the welcomes, and never before an invite
+            await _say(unit, scene, scene.hall.id, notice, urgency=Urgency.INVITE)
         case n.LateAsked() | n.Promoted() | n.HelpClosed() | n.NotesLost() | n.OutsiderInvited():
             await _to_moderators(unit, scene, notice)
         case n.PleaseMove():

@@ -109,6 +109,16 @@ async def test_a_start_takes_as_long_as_setup_and_start_say(tmp_path: Path, room
         assert hall.homeserver.refused <= rooms
 
 
+async def test_the_main_room_hears_of_the_invites_before_each_room_is_welcomed(tmp_path: Path) -> None:
+    async with a_hall(tmp_path, 50) as hall:
+        await hall.says("!breakout setup 5", minutes=2)
+        await hall.says("!breakout start", minutes=15)
+        told = hall.granted("send", "breakout:started:")[0]
+        welcomes = [asked.at for asked in hall.granted("send", "breakout:welcome:") if "keycap" not in asked.what]
+        assert len(welcomes) == 5
+        assert hall.last_invite <= told.at < min(welcomes)
+
+
 async def test_a_second_round_takes_as_long_as_it_says(tmp_path: Path) -> None:
     async with a_hall(tmp_path, 12) as hall:
         await hall.says("!breakout setup 3")
