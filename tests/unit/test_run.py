@@ -1,19 +1,22 @@
-"""The program waits for a homeserver that is not there yet, as it does for one that goes away."""
+"""How the program begins: it waits for a homeserver that is not there yet, and takes its time beside the work."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
 from bot.config import Config
-from bot.credentials import Credentials
+from bot.credentials import Credentials, key_store
 from bot.errors import ConfigError
-from bot.run import logged_in
+from bot.health import Health
+from bot.matrix.client import NioHomeserver
+from bot.run import get_to_know, logged_in
 from bot.testing.clock import FakeClock
 
 ME = "@bot:hs"
@@ -71,3 +74,34 @@ async def test_a_refused_login_ends_the_program(tmp_path: Path) -> None:
     refused = web.json_response({"errcode": "M_FORBIDDEN", "error": "Invalid password"}, status=403)
     with pytest.raises(ConfigError, match="Invalid password"):
         await logging_in([refused], tmp_path, Impatient())
+
+
+class Account:
+    """Whose limits and identity are known at once."""
+
+    async def recall_limits(self) -> None: ...
+
+    async def signer(self, _keys: object) -> None: ...
+
+
+async def test_rooms_are_checked_when_the_bot_has_read_them_and_not_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ready, signed = asyncio.Event(), asyncio.Event()
+    checked: list[bool] = []
+
+    async def sign(*_: object, **__: object) -> None:
+        signed.set()
+
+    async def check(*_: object) -> None:
+        checked.append(ready.is_set())
+
+    monkeypatch.setattr("bot.run.set_up", sign)
+    monkeypatch.setattr("bot.run.log_faults", check)
+    config = Config.model_validate({"homeserver": {"url": "http://hs", "user_id": ME, "password": "secret"}})
+    account = cast("NioHomeserver", Account())
+    work = asyncio.create_task(get_to_know(account, key_store(tmp_path), config, Health(FakeClock()), ready))
+    await signed.wait()
+    ready.set()
+    await work
+    assert checked == [True]
