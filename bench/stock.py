@@ -22,7 +22,7 @@ from bot.testing.raw import RawUser
 from plugins.breakout.domain.plan import MOST_AT_CREATION
 
 BURST = 10
-OTHERS = {START.name: 1, END.name: 3}
+OTHERS = {START.name: 3, END.name: 3}
 """Messages for the main room that go out before the last invite, or the last removal."""
 
 ALL_TOKENS = BURST / STOCK

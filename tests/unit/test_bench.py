@@ -99,7 +99,7 @@ def test_the_floor_is_done_when_our_bot_is_and_the_peer_may_do_less() -> None:
 
 def test_stock_limits_cost_nothing_within_the_burst_and_five_seconds_a_request_beyond() -> None:
     assert seconds("start", Size(2, 10)) == 0
-    assert seconds("start", Size(10, 100)) == pytest.approx(15)
+    assert seconds("start", Size(10, 100)) == pytest.approx((10 + 3 - 8) * 5)
     assert seconds("end", Size(2, 10)) == pytest.approx((2 * 2 + 10 + 3 - 8) * 5)
     assert seconds("start", Size(20, 200)) == pytest.approx(10 / 0.016)
 
