@@ -26,7 +26,7 @@ from plugins.breakout.domain.notices import (
 )
 from plugins.breakout.domain.phases import is_running
 
-NEWCOMERS_WAIT = timedelta(seconds=2)
+NEWCOMERS_WAIT = timedelta(seconds=10)
 """So long somebody who came later waits for a welcome, at most, where others are on the way."""
 
 GOING_WAIT = timedelta(seconds=10)
