@@ -77,7 +77,7 @@ class App:
             metrics=self.metrics,
             health=self._health,
         )
-        self._sender = Sender(account, self._transactions, self.metrics)
+        self._sender = Sender(account, database, self._transactions, self.metrics)
         # The limiter bounds what is under way: a pass that waits for it must not keep another main room's lock back.
         self._converging = self._worker("plugins", self._converge, most=1000)
         # All lanes at once: which request goes first is for the homeserver's limits to decide, answers before others.

@@ -8,13 +8,14 @@ from types import MappingProxyType
 
 import structlog
 
-from bot.errors import Permanent
+from bot.errors import Outdated, Permanent
 from bot.matrix.ids import EventId, RoomId
 from bot.matrix.ports import Speaker, Urgency
 from bot.metrics import Metrics
 from bot.store.connection import Connection
+from bot.store.database import Database
 from bot.store.inbox import Inbox
-from bot.store.outbox import Mail, next_due, rooms_with_unsent, settle, waits_for
+from bot.store.outbox import Mail, is_unsettled, next_due, rooms_with_unsent, settle, waits_for
 from bot.unit import Transaction, Transactions
 
 log = structlog.get_logger(__name__)
@@ -33,8 +34,8 @@ LANES: Mapping[str, tuple[Urgency, ...]] = MappingProxyType(
 class Sender:
     """A room has a lane for each degree of haste: what waits for the homeserver's limits keeps nothing urgent back."""
 
-    def __init__(self, speaker: Speaker, transactions: Transactions, metrics: Metrics) -> None:
-        self._speaker, self._transactions, self._metrics = speaker, transactions, metrics
+    def __init__(self, speaker: Speaker, database: Database, transactions: Transactions, metrics: Metrics) -> None:
+        self._speaker, self._database, self._transactions, self._metrics = speaker, database, transactions, metrics
 
     @staticmethod
     def lanes(room: RoomId, urgency: Urgency | None = None) -> tuple[str, ...]:
@@ -60,16 +61,29 @@ class Sender:
                 self._metrics.answer_seconds.observe(took)
             if mail is None:
                 return later
-            sent = mail, *await self._deliver(mail)
+            try:
+                sent = mail, *await self._deliver(mail)
+            except Outdated:
+                sent = None
 
     async def _deliver(self, mail: Mail) -> tuple[EventId | None, str]:
-        """The event that the mail is now, or why it is refused; neither where it was a redaction."""
+        """The event that the mail is now, or why it is refused; neither where it was a redaction.
+
+        Raises `Outdated` where it is dropped before its turn comes, which may take minutes.
+        """
         urgency = Urgency(mail.urgency)
+
+        async def wanted() -> bool:
+            async with self._database.read() as connection:
+                return await is_unsettled(connection, mail)
+
         try:
             if mail.redacts is not None:
                 await self._speaker.redact(mail.room, mail.redacts, mail.transaction_id, urgency=urgency)
                 return None, ""
-            event = await self._speaker.send(mail.room, mail.type, mail.content, mail.transaction_id, urgency=urgency)
+            event = await self._speaker.send(
+                mail.room, mail.type, mail.content, mail.transaction_id, urgency=urgency, wanted=wanted
+            )
         except Permanent as error:
             log.warning("the homeserver refuses a message", room=mail.room, key=mail.key, why=error.errcode)
             return None, error.errcode

@@ -102,7 +102,14 @@ class Speaker(Protocol):
     """Events that a room shows. `key` is the transaction id: a repeat returns the first event's id."""
 
     async def send(
-        self, room: RoomId, type_: str, content: Content, key: str, *, urgency: Urgency = Urgency.MESSAGE
+        self,
+        room: RoomId,
+        type_: str,
+        content: Content,
+        key: str,
+        *,
+        urgency: Urgency = Urgency.MESSAGE,
+        wanted: Wanted | None = None,
     ) -> EventId: ...
 
     async def redact(self, room: RoomId, event: EventId, key: str, *, urgency: Urgency = Urgency.MESSAGE) -> None: ...

@@ -25,6 +25,9 @@ HELD = datetime(9999, 1, 1, tzinfo=UTC)
 KEPT = timedelta(days=7)
 """How long the text of what is settled is remembered; keys and fates stay, since they say that it was said."""
 
+OUTDATED = "outdated"
+"""Why a dropped row is not sent; one that was on its way has its event all the same."""
+
 MESSAGE, REACTION, REDACTION = "m.room.message", "m.reaction", "m.room.redaction"
 
 
@@ -99,7 +102,7 @@ _REFERS = (
 )
 _SETTLED = (
     update(outbox)
-    .where(outbox.c.seq == bindparam("row"), _UNSETTLED)
+    .where(outbox.c.seq == bindparam("row"), _UNSETTLED | (outbox.c.refused == OUTDATED))
     .values(event_id=bindparam("event"), refused=bindparam("why"), settled_ms=bindparam("now"))
     .returning(outbox.c.owner, outbox.c.group, outbox.c.wake, outbox.c.about, outbox.c.type)
 )
@@ -118,7 +121,8 @@ _LEFT_OF_GROUP = (
     .where(outbox.c.owner == bindparam("owner"), outbox.c.group == bindparam("group"), _UNSETTLED)
     .limit(1)
 )
-_SEQ_BY_KEY = select(outbox.c.seq, outbox.c.room).where(_MINE, _UNSETTLED)
+_SEQ_BY_KEY = select(outbox.c.seq, outbox.c.room).where(_MINE, _UNSETTLED | (outbox.c.refused == OUTDATED))
+_OPEN = select(outbox.c.seq).where(outbox.c.seq == bindparam("row"), _UNSETTLED)
 _BY_EVENT = select(outbox.c.owner, outbox.c.key).where(
     outbox.c.event_id == bindparam("event"), outbox.c.about.is_(None)
 )
@@ -268,10 +272,10 @@ class OutboxRows:
     async def drop(self, key: str) -> None:
         """Let the message of `key` stay as the room reads it: what is unsent of it, edits too, never goes out.
 
-        What was tried may be on the homeserver already, and is tried until that is known.
+        What waits for its turn stays behind; what is on its way by now is noted when its answer comes.
         """
         added = (outbox.c.about == key) & (outbox.c.type != REDACTION)
-        await self._settle_unsent(((outbox.c.key == key) | added) & ~outbox.c.tried, "outdated")
+        await self._settle_unsent((outbox.c.key == key) | added, OUTDATED)
 
     async def drop_room(self, room: RoomId) -> None:
         """What is unsent for a room that is gone will never be sent."""
@@ -360,6 +364,11 @@ async def next_due(
         return _mail(row), None
     later = (await connection.execute(_LATER, lane)).scalar_one()
     return None, None if later is None else from_ms(later)
+
+
+async def is_unsettled(connection: Connection, mail: Mail) -> bool:
+    """Whether a row is still to be sent."""
+    return (await connection.execute(_OPEN, {"row": mail.seq})).first() is not None
 
 
 async def waits_for(connection: Connection, mail: Mail) -> bool:

@@ -544,10 +544,18 @@ class FakeHomeserver:
     # --- Speaker
 
     async def send(
-        self, room: RoomId, type_: str, content: Content, key: str, *, urgency: Urgency = Urgency.MESSAGE
+        self,
+        room: RoomId,
+        type_: str,
+        content: Content,
+        key: str,
+        *,
+        urgency: Urgency = Urgency.MESSAGE,
+        wanted: Wanted | None = None,
     ) -> EventId:
         """Send an event once."""
         del urgency
+        await _turn_comes(wanted)
         act = lambda: self.server.send(self._me, room, type_, content, key)  # noqa: E731
         return await self._call("send", act, room, type_, content, key)
 

@@ -47,6 +47,7 @@ async def announce(unit: Unit, scene: Scene, notices: Sequence[n.Notice]) -> Non
 async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
     match notice:
         case n.RoomClosed():
+            await _drop_welcome(unit, scene.plan, notice.room)
             await _in_room(unit, scene, notice.room, notice, held=_is_ended(scene))
         case n.MainEnded():
             await _say(unit, scene, scene.hall.id, notice, held=_is_ended(scene))
@@ -87,9 +88,21 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
         case n.ClockBegan():
             for number in (room.number for room in scene.plan.open_rooms):
                 if there := _room_id(scene, number):
-                    await unit.outbox.say(f"{notice.key}:{number}", there, views.said(notice, scene))
+                    await unit.outbox.say(_clock_key(scene.plan, number), there, views.said(notice, scene))
         case _:
             await _say(unit, scene, scene.hall.id, notice)
+
+
+async def _drop_welcome(unit: Unit, session: Session, number: int) -> None:
+    """What a room has not been told yet of its beginning is not said once it is closed."""
+    welcome = n.WelcomeRoom(session.id, session.round, number, session.room(number).attempt)
+    await unit.outbox.drop(welcome.key)
+    await unit.outbox.drop(_clock_key(session, number))
+
+
+def _clock_key(session: Session, number: int) -> str:
+    """The outbox key of the time limit as it is said in one room."""
+    return f"{n.ClockBegan.KIND}:{session.id}:{session.round}:{number}"
 
 
 def _is_ended(scene: Scene) -> bool:

@@ -119,6 +119,21 @@ async def test_the_main_room_hears_of_the_invites_before_each_room_is_welcomed(t
         assert hall.last_invite <= told.at < min(welcomes)
 
 
+async def test_what_is_not_true_any_more_does_not_come_late(tmp_path: Path) -> None:
+    async with a_hall(tmp_path, 20) as hall:
+        for _ in range(8):
+            await hall.says("!breakout help")  # the tokens are spent
+        await hall.says("!breakout setup 3", seconds=20)
+        started = hall.clock.now()
+        await hall.says("!breakout start 20m", seconds=20)
+        ended = hall.clock.now()
+        await hall.says("!breakout end now", minutes=2)
+        assert not hall.granted("send", ":set up:", started)
+        assert hall.granted("send", ":ended:", ended)
+        for late in (":running:", "breakout:welcome:", "breakout:clock:", "breakout:started:", "breakout:progress:"):
+            assert not hall.granted("send", late, ended), late
+
+
 async def test_a_second_round_takes_as_long_as_it_says(tmp_path: Path) -> None:
     async with a_hall(tmp_path, 12) as hall:
         await hall.says("!breakout setup 3")

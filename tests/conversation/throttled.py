@@ -96,9 +96,16 @@ class ThrottledHomeserver(FakeHomeserver):
             await super().remove(room, user, reason)
 
     async def send(
-        self, room: RoomId, type_: str, content: Content, key: str, *, urgency: Urgency = Urgency.MESSAGE
+        self,
+        room: RoomId,
+        type_: str,
+        content: Content,
+        key: str,
+        *,
+        urgency: Urgency = Urgency.MESSAGE,
+        wanted: Wanted | None = None,
     ) -> EventId:
-        async with self._turn("send", room, urgency, key):
+        async with self._turn("send", room, urgency, key, wanted):
             return await super().send(room, type_, content, key)
 
     async def redact(self, room: RoomId, event: EventId, key: str, *, urgency: Urgency = Urgency.MESSAGE) -> None:

@@ -20,7 +20,7 @@ from bot.config import AccessConfig
 from bot.matrix.batch import batch_of
 from bot.matrix.events import RoomDelta, SyncBatch
 from bot.matrix.ids import EventId, RoomId
-from bot.matrix.ports import Urgency
+from bot.matrix.ports import Urgency, Wanted
 from bot.matrix.received import received
 from bot.testing.clock import FakeClock
 from bot.testing.fake import FakeHomeserver, FakeServer
@@ -72,12 +72,19 @@ class HostileHomeserver(FakeHomeserver):
         return batch_of(received(json.dumps(answer).encode()), batch.server_time)
 
     async def send(
-        self, room: RoomId, type_: str, content: Mapping[str, Any], key: str, *, urgency: Urgency = Urgency.MESSAGE
+        self,
+        room: RoomId,
+        type_: str,
+        content: Mapping[str, Any],
+        key: str,
+        *,
+        urgency: Urgency = Urgency.MESSAGE,
+        wanted: Wanted | None = None,
     ) -> EventId:
         """Send what JSON on the wire can carry."""
         body = json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
         assert len(body) < BIGGEST_EVENT, f"an event of {len(body)} bytes"
-        return await super().send(room, type_, content, key, urgency=urgency)
+        return await super().send(room, type_, content, key, urgency=urgency, wanted=wanted)
 
 
 def _body(delta: RoomDelta) -> dict[str, Any]:

@@ -15,7 +15,18 @@ from bot.matrix.ports import Urgency
 from bot.message.doc import Doc, Para, Text, doc
 from bot.store.connection import Connection
 from bot.store.database import Database
-from bot.store.outbox import KEPT, Mail, OutboxRows, copies_of, key_of, next_due, rooms_with_unsent, settle
+from bot.store.outbox import (
+    KEPT,
+    Mail,
+    OutboxRows,
+    copies_of,
+    is_unsettled,
+    key_of,
+    next_due,
+    rooms_with_unsent,
+    settle,
+    settle_echo,
+)
 from tests.unit.store import open_store
 
 NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)
@@ -257,6 +268,27 @@ async def test_what_is_dropped_stays_as_the_room_reads_it(post: Post) -> None:
     await post.outbox.say("unsent", ROOM, says("three"))
     await post.outbox.drop("unsent")
     assert await post.send_all() == []
+
+
+async def test_what_is_dropped_while_it_waits_for_its_turn_stays_behind(post: Post) -> None:
+    await post.outbox.say("board", ROOM, says("one", "1️⃣"))
+    waiting = await post.taken()
+    assert await is_unsettled(post.connection, waiting)
+    await post.outbox.drop("board")
+    assert not await is_unsettled(post.connection, waiting)
+    assert await post.send_all() == []
+
+
+@pytest.mark.parametrize("by_sync", [False, True])
+async def test_what_is_dropped_on_its_way_is_known_when_it_has_arrived(post: Post, *, by_sync: bool) -> None:
+    await post.outbox.say("board", ROOM, says("one"))
+    under_way = await post.taken()
+    await post.outbox.drop("board")
+    if by_sync:
+        await settle_echo(post.connection, under_way.transaction_id, EventId("$1"), NOW)
+    else:
+        await post.settled(under_way)
+    assert await key_of(post.connection, EventId("$1")) == ("test", "board")
 
 
 async def test_what_was_sent_is_redacted_once_when_withdrawn(post: Post) -> None:
