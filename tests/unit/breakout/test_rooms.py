@@ -24,7 +24,7 @@ NAMED = set_up(Layout(names=("Team Alpha", "Team Beta", "Alphabet", "Room of Ann
         ("team beta", "Team Beta"),
         ("Team  Alpha", "Team Alpha"),
         ("Beta", "Team Beta"),
-        ("alp", "Alphabet"),
+        ("alphab", "Alphabet"),
         ("team a", "Team Alpha"),
         ("of a", "Room of Ann"),
     ],
@@ -40,10 +40,13 @@ def test_an_unknown_room_lists_those_there_are(typed: str) -> None:
     assert len(caught.value.rooms) == 4
 
 
-def test_an_ambiguous_room_lists_the_candidates() -> None:
+@pytest.mark.parametrize(
+    ("typed", "candidates"), [("team", ("Team Alpha", "Team Beta")), ("alpha", ("Team Alpha", "Alphabet"))]
+)
+def test_an_ambiguous_room_lists_the_candidates(typed: str, candidates: tuple[str, ...]) -> None:
     with pytest.raises(refusals.AmbiguousRoom) as caught:
-        rooms.find_room(NAMED, "team")
-    assert caught.value.rooms == ("Team Alpha", "Team Beta")
+        rooms.find_room(NAMED, typed)
+    assert caught.value.rooms == candidates
 
 
 def test_there_is_no_room_without_a_session() -> None:

@@ -96,7 +96,7 @@ def check_names(names: Sequence[str], taken: Sequence[str] = ()) -> tuple[str, .
 def find_room(session: Session | None, typed: str, command: str = "status") -> Room:
     """The open room that `typed` names: a number, a name, or a unique prefix of a name or of a word in one.
 
-    A whole name wins over a prefix, a prefix of the name over one of a word. Raises `NoSession(command)`,
+    A whole name wins over a prefix. Raises `NoSession(command)`,
     `UnknownRoom` or `AmbiguousRoom`.
     """
     if session is None or session.phase is Phase.DELETED or not session.open_rooms:
@@ -109,7 +109,7 @@ def match_room(rooms: Sequence[Room], typed: str) -> Room:
     wanted = " ".join(typed.split()).casefold()
     if not wanted:
         raise unknown_room(typed, rooms)
-    for fits in (_same, _begins, _has_word):
+    for fits in (_same, _has_word):
         found = [room for room in rooms if fits(room, wanted)]
         if len(found) == 1:
             return found[0]
@@ -131,10 +131,6 @@ def _same(room: Room, wanted: str) -> bool:
     if wanted.isdecimal():
         return room.number == int(wanted)
     return room.name.casefold() == wanted
-
-
-def _begins(room: Room, wanted: str) -> bool:
-    return not wanted.isdecimal() and room.name.casefold().startswith(wanted)
 
 
 def _has_word(room: Room, wanted: str) -> bool:
