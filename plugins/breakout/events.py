@@ -15,6 +15,7 @@ from bot.matrix.events import Departed, Message, Reaction, StateChange
 from bot.matrix.ids import RoomId
 from bot.matrix.ports import Urgency
 from bot.matrix.power import Power
+from bot.message.doc import Doc
 from bot.plugin import Joined, ReactionAdded, ReactionRemoved, Role, Unit
 from plugins.breakout import views
 from plugins.breakout.announce import announce, tell_desk_of_removal
@@ -288,9 +289,15 @@ async def _tapped(it: Subject, offer: Offer, reaction: Reaction, role: Role) -> 
         case Control.STARTED, "🔁":
             await it.settle(seats.rejoin(session, it.asker, people=it.hall.people, now=now, settings=settings))
         case Control.WELCOME, "🙋" if it.place.number is not None:
-            await it.settle(helping.ask_help(session, it.place.number, it.asker, "", now=now, settings=settings))
+            asked = helping.ask_help(session, it.place.number, it.asker, "", now=now, settings=settings)
+            await _say_of_tap(it, "tapped", reaction, views.help_asked(await it.settle(asked), asked.told))
         case _ if role >= Role.MODERATOR:
             await _moderator_tapped(it, session, offer, reaction)
+
+
+async def _say_of_tap(it: Subject, what: str, reaction: Reaction, said: Doc) -> None:
+    """Say in the room what came of a tap, or of taking it back, that needs words."""
+    await it.unit.outbox.say(f"{what}:{reaction.event_id}", reaction.room, said, urgency=Urgency.ANSWER)
 
 
 async def _moderator_tapped(it: Subject, session: Session, offer: Offer, reaction: Reaction) -> None:
@@ -341,7 +348,10 @@ async def reaction_taken_back(state: Plug, unit: Unit, event: ReactionRemoved) -
             case Control.HELP, "👀" if offer.room is not None:
                 await it.settle(helping.unclaim(it.session, offer.room, it.asker, now=unit.now))
             case Control.WELCOME, "🙋" if it.place.number is not None:
-                await it.settle(helping.withdraw_help(it.session, it.place.number, it.asker))
+                withdrawn = helping.withdraw_help(it.session, it.place.number, it.asker)
+                await _say_of_tap(
+                    it, "taken-back", reaction, views.help_withdrawn(await it.settle(withdrawn), withdrawn.told)
+                )
     except Refusal:
         return  # there is nothing (any more) to take back
 

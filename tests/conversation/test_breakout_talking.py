@@ -275,9 +275,12 @@ async def test_a_raised_hand_on_the_welcome_asks_for_help_and_is_taken_back() ->
         await under_way(talk)
         desk = await at_the_desk(talk)
         red = talk.room_named("Red")
-        await red.taps("@bob", "🙋🏾‍♀️", on="!help")
+        answer = await red.taps("@bob", "🙋🏾‍♀️", on="!help")
+        assert "The moderators are told" in answer
+        assert "!help cancel, or taking your 🙋 back, withdraws it" in answer
         assert "Red" in await desk.says("@ann", "!breakout queue")
         await red.untaps("@bob", "🙋🏾‍♀️")
+        assert red.said[-1] == "Your request is taken back."
         assert "Nobody" in await desk.says("@ann", "!breakout queue")
 
 

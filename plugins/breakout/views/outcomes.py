@@ -311,7 +311,8 @@ def help_asked(scene: Scene, told: HelpTold) -> Doc:
     if told.help.in_main:
         where = say("They look for you here and in {room}.", room=scene.room(told.room.number))
         return doc(head, where, say("`{s}help cancel` takes it back.", s=scene.sign))
-    return doc(head, say("`{s}help cancel` takes it back, `{s}commands` lists what you can type.", s=scene.sign))
+    back = say("`{s}help cancel`, or taking your 🙋 back, withdraws it.", s=scene.sign)
+    return doc(head, back, say("`{s}commands` lists what you can type.", s=scene.sign))
 
 
 def help_asked_without_seat(scene: Scene) -> Doc:
