@@ -48,9 +48,9 @@ async def _announce(unit: Unit, scene: Scene, notice: n.Notice) -> None:
     match notice:
         case n.RoomClosed():
             await _drop_welcome(unit, scene.plan, notice.room)
-            await _in_room(unit, scene, notice.room, notice, held=_is_ended(scene))
-        case n.MainEnded():
-            await _say(unit, scene, scene.hall.id, notice, held=_is_ended(scene))
+            await _in_room(unit, scene, notice.room, notice, held=scene.plan.phase in (Phase.ENDED, Phase.DELETED))
+        case n.MainEnded():  # in a deletion the bot leaves the rooms soon, and nothing would let go
+            await _say(unit, scene, scene.hall.id, notice, held=scene.plan.phase is Phase.ENDED)
         case n.HelpAsked():
             await _help(unit, scene, notice, views.help_asked_notice(scene, notice, at_desk=_is_at_desk(scene)))
         case n.HelpWithoutSeat():
@@ -105,11 +105,6 @@ def _clock_key(session: Session, number: int) -> str:
     return f"{n.ClockBegan.KIND}:{session.id}:{session.round}:{number}"
 
 
-def _is_ended(scene: Scene) -> bool:
-    """Whether the rooms are locked first; in a deletion the bot leaves them soon, and nothing would let go."""
-    return scene.plan.phase is Phase.ENDED
-
-
 async def _say(unit: Unit, scene: Scene, room: RoomId, notice: n.Notice, **options: Any) -> None:
     if "held" in options:  # people are taken out once they are told
         options |= {"group": _closing_group(scene.plan, scene.plan.round), "wake": scene.hall.id}
@@ -151,7 +146,7 @@ def _where_asked(scene: Scene, number: int) -> RoomId | None:
 
 async def let_closing_go(unit: Unit, session: Session, *, locked: bool) -> None:
     """Say what is held until the rooms are locked, once they are, or once they never will be."""
-    if session.phase is Phase.DELETED or (session.phase is Phase.ENDED and locked):
+    if session.phase in (Phase.ENDED, Phase.DELETED) and locked:
         await unit.outbox.release(_closing_group(session, session.round))
     elif session.phase is Phase.RUNNING and session.round > 1:
         # Started again before that: the rooms have never been closed, and only the main room is told of the end.

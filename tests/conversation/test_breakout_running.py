@@ -323,6 +323,19 @@ async def test_deleting_a_running_session_says_in_the_main_room_that_it_is_over(
         assert any("everybody is back here" in said for said in room.said)
 
 
+async def test_deleting_a_running_session_locks_each_room_before_it_is_told_and_emptied() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red = talk.room_named("Red ·")
+        before = len(red.raw.events)
+        await room.says("@ann", "!breakout delete")
+        await room.says("@ann", "!breakout delete confirm")
+        events = [event for event in red.raw.events[before:] if event["sender"] == talk.homeserver.me]
+        types = [event["type"] for event in events]
+        assert types[:2] == ["m.room.power_levels", "m.room.message"]
+        assert set(types[2:]) <= {"m.room.join_rules", "m.room.member"}
+
+
 @pytest.mark.parametrize("typed", ["!breakout setup 4", "!breakout start", "!breakout delete", "!breakout status"])
 async def test_an_ended_session_is_set_up_anew_run_again_shown_or_deleted(typed: str) -> None:
     async with conversation() as talk:
