@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from types import MappingProxyType
 
@@ -30,12 +33,18 @@ LANES: Mapping[str, tuple[Urgency, ...]] = MappingProxyType(
 )
 """The lanes of a room by name, each with what goes in it."""
 
+HEAD_START = 1.0
+"""Seconds that a message waits for an answer, at most: one that hangs holds nothing up."""
+
 
 class Sender:
     """A room has a lane for each degree of haste: what waits for the homeserver's limits keeps nothing urgent back."""
 
     def __init__(self, speaker: Speaker, database: Database, transactions: Transactions, metrics: Metrics) -> None:
         self._speaker, self._database, self._transactions, self._metrics = speaker, database, transactions, metrics
+        self._answered: defaultdict[RoomId, int] = defaultdict(int)
+        """The row of each room's newest answer that was sent, or never will be."""
+        self._answer = asyncio.Condition()
 
     @staticmethod
     def lanes(room: RoomId, urgency: Urgency | None = None) -> tuple[str, ...]:
@@ -57,14 +66,29 @@ class Sender:
                 if sent is not None:
                     took = await _settle(transaction, *sent)
                 mail, later = await next_due(transaction.connection, RoomId(room), transaction.now, LANES[name])
+            if sent is not None and name == "answers":
+                await self._note_answer(sent[0])
             if took is not None:
                 self._metrics.answer_seconds.observe(took)
             if mail is None:
                 return later
+            await self._let_answer_go(mail)
             try:
                 sent = mail, *await self._deliver(mail)
             except Outdated:
                 sent = None
+
+    async def _let_answer_go(self, mail: Mail) -> None:
+        """An answer is read before what comes of it (a board, say), though Synapse takes longer over a reply."""
+        if mail.after > self._answered[mail.room]:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEAD_START), self._answer:
+                    await self._answer.wait_for(lambda: mail.after <= self._answered[mail.room])
+
+    async def _note_answer(self, mail: Mail) -> None:
+        async with self._answer:
+            self._answered[mail.room] = max(self._answered[mail.room], mail.seq)
+            self._answer.notify_all()
 
     async def _deliver(self, mail: Mail) -> tuple[EventId | None, str]:
         """The event that the mail is now, or why it is refused; neither where it was a redaction.

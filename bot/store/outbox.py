@@ -43,6 +43,8 @@ class Mail:
     urgency: int
     redacts: EventId | None
     transaction_id: str
+    after: int = 0
+    """The newest row of an answer that is on its way to the room; 0: none is."""
 
     @property
     def answers(self) -> EventId | None:
@@ -93,6 +95,12 @@ _DUE = (
 )
 _LATER = select(func.min(outbox.c.not_before_ms)).where(
     _IN_LANE, outbox.c.not_before_ms > bindparam("now"), outbox.c.not_before_ms < to_ms(HELD)
+)
+_ANSWER = select(func.max(outbox.c.seq)).where(
+    outbox.c.room == bindparam("room"),
+    _UNSETTLED,
+    outbox.c.urgency == int(Urgency.ANSWER),
+    outbox.c.not_before_ms <= bindparam("now"),
 )
 _TRIED = update(outbox).where(outbox.c.seq == bindparam("row")).values(tried=True)
 _REFERS = (
@@ -361,7 +369,10 @@ async def next_due(
             continue
         if not row.tried:
             connection.soon(_TRIED, {"row": row.seq})
-        return _mail(row), None
+        answer = None
+        if row.urgency in (Urgency.INVITE, Urgency.MESSAGE):
+            answer = (await connection.execute(_ANSWER, {"room": room, "now": to_ms(now)})).scalar_one()
+        return replace(_mail(row), after=answer or 0), None
     later = (await connection.execute(_LATER, lane)).scalar_one()
     return None, None if later is None else from_ms(later)
 

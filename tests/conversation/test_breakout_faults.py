@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
 from bot.errors import Permanent, RateLimited, Temporary
 from bot.matrix.events import Content
-from bot.matrix.ids import RoomId, UserId
+from bot.matrix.ids import EventId, RoomId, UserId
 from bot.matrix.ports import Blueprint, Pace, Wanted
 from bot.testing.clock import FakeClock
 from bot.testing.fake import FakeHomeserver, FakeServer
@@ -24,6 +25,8 @@ from plugins.breakout.domain.desired import MARKER
 from plugins.breakout.record import TYPE
 from plugins.breakout.under_way import LOOK_UP
 from tests.conversation.breakout import CLASS, PLAN, a_class, planned, started, under_way
+from tests.conversation.throttled import TURNS
+from tests.kill_matrix.simulated.inline import without_threads
 
 
 def everybody_once(talk: Talk) -> bool:
@@ -171,6 +174,25 @@ async def test_an_end_during_a_start_stops_it_between_two_steps(monkeypatch: pyt
         assert not any(talk.server.room(made.id).joined - {talk.homeserver.me} for made in talk.rooms_named("Room "))
         assert not any(made.invited for made in talk.rooms_named("Room "))
         assert "back here" in "\n".join(room.said)
+
+
+async def test_an_answer_that_the_server_takes_long_over_is_read_before_what_comes_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = FakeServer(FakeClock())
+    with without_threads():
+        async with life(server, FakeHomeserver(server), tmp_path) as talk:
+            room = await planned(talk)
+            send, before = talk.homeserver.send, len(room.said)
+
+            async def slow(room: RoomId, type_: str, content: Content, key: str, **options: Any) -> EventId:
+                for _ in range(TURNS if ":reply:" in key else 0):  # all others do meanwhile what they can
+                    await asyncio.sleep(0)
+                return await send(room, type_, content, key, **options)
+
+            monkeypatch.setattr(talk.homeserver, "send", slow)
+            await room.says("@ann", "!breakout start")
+            assert room.said[before].startswith("The breakout rooms are opening")
 
 
 async def test_an_end_does_not_wait_for_a_request_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
