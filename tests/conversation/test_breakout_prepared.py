@@ -101,6 +101,19 @@ async def test_the_start_is_one_state_event_a_room_and_the_messages() -> None:
         assert not any("is waiting" in said for said in room.said)
 
 
+async def test_a_start_of_what_was_prepared_speaks_of_no_new_invitation() -> None:
+    async with conversation() as talk:
+        room = await all_waiting(talk)
+        await talk.passes(60)
+        told = len(room.said)
+        assert "are prepared already: 2 rooms for 4 people" in await room.says("@ann", "!breakout prepare")
+        await talk.passes(10)
+        assert not any("You can open your invitation" in said for said in room.said[told:])
+        await room.says("@ann", "!breakout start")
+        (started,) = [said for said in room.said[told:] if "You stay in this room too" in said]
+        assert "Go to your room, such as Red · Class 7b: it is in your list of rooms, or an invitation." in started
+
+
 async def test_a_room_that_was_still_being_prepared_at_the_start_is_welcomed_when_it_is_unlocked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -374,7 +387,7 @@ async def test_commands_for_open_rooms_wait_for_the_start_and_moderators_work_in
         talk.user("ann").join(red.id)
         await talk.settled()
         assert "Bob" in await red.says("@ann", "!breakout status")
-        assert "being prepared" in await red.says("@ann", "!breakout prepare")
+        assert "prepared already" in await red.says("@ann", "!breakout prepare")
         assert "are opening" in await red.says("@ann", "!breakout start")
 
 

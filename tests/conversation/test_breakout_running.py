@@ -323,6 +323,22 @@ async def test_deleting_a_running_session_says_in_the_main_room_that_it_is_over(
         assert any("everybody is back here" in said for said in room.said)
 
 
+@pytest.mark.parametrize("typed", ["!breakout start", "!breakout setup 4"])
+async def test_while_the_rooms_close_it_is_said_how_that_is_taken_back(typed: str) -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end")
+        assert "!breakout end cancel" in await room.says("@ann", typed)
+
+
+async def test_a_setup_after_the_end_says_that_the_former_rooms_are_closed_for_good() -> None:
+    async with conversation({"breakout": {"on_end": "keep"}}) as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end now")
+        answer = await room.says("@ann", "!breakout setup 2")
+        assert "It takes the place of Red and Green: those rooms are closed for good." in answer
+
+
 async def test_deleting_a_running_session_locks_each_room_before_it_is_told_and_emptied() -> None:
     async with conversation() as talk:
         room = await under_way(talk)

@@ -17,7 +17,7 @@ from plugins.breakout.domain.changes.observed import (
     welcome_newcomers,
 )
 from plugins.breakout.domain.changes.preparing import told_prepared
-from plugins.breakout.domain.changes.timing import begin_clock, invites_out, seconds
+from plugins.breakout.domain.changes.timing import begin_clock, invites_out, last_end, seconds, with_end
 from plugins.breakout.domain.model import Door, Mode, Phase, Presence, Room, Session, Settings
 from plugins.breakout.domain.notices import (
     Deleted,
@@ -146,6 +146,8 @@ def _deadline(session: Session, now: datetime, settings: Settings) -> Step:
     moment = session.ends_at
     if now >= _lock_at(session, moment, settings):
         why = EndReason.TIMER if session.closing_by is None else EndReason.MODERATOR
+        if why is EndReason.TIMER and moment >= last_end(session, now, settings):
+            why = EndReason.MAX_DURATION
         missed = (PassedWhileDown(session.id, session.round, moment),) if _late(moment, now, settings) else ()
         ended, notices = finish(session, why=why, now=now, settings=settings)
         return ended, (*missed, *notices)
@@ -175,19 +177,21 @@ def _duration_moment(session: Session, started_at: datetime, settings: Settings)
 
 
 def _duration(session: Session, now: datetime, settings: Settings) -> Step:
-    """No session runs for ever."""
+    """No session runs for ever: its last end is a deadline as a timer's is, with warnings and notice in the rooms."""
     if session.phase not in ACTIVE or session.started_at is None:
         return session, ()
     if now < _duration_moment(session, session.started_at, settings):
         return session, ()
-    end = session.started_at + settings.max_duration
+    end = last_end(session, now, settings)
     if now >= end:
         missed = (PassedWhileDown(session.id, session.round, end),) if _late(end, now, settings) else ()
         ended, notices = finish(session, why=EndReason.MAX_DURATION, now=now, settings=settings)
         return ended, (*missed, *notices)
     soon = MaxDurationSoon(session.id, session.round, end)
-    timed = session.ends_at is not None and session.ends_at <= end
-    return replace(session, duration_announced=True), () if timed else (soon,)
+    session = replace(session, duration_announced=True)
+    if session.ends_at is not None and session.ends_at <= end:
+        return session, ()
+    return with_end(session, end, now, settings), (soon,)
 
 
 def _open_warnings(session: Session, ends_at: datetime, settings: Settings) -> tuple[timedelta, ...]:

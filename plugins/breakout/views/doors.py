@@ -58,6 +58,8 @@ def main_prepared(scene: Scene) -> Doc:
         )
     if session.mode is Mode.CHOOSE:
         how = say("Choose a room with its number on the board, or `{p} choose 2`.", p=scene.prefix)
+    elif not session.seats:
+        return doc(say("The breakout rooms are prepared. Nobody has a seat yet; whoever gets one is invited."))
     else:
         name = f"{session.open_rooms[0].name} · {scene.main_name}"
         how = say("You can open your invitation, such as **{name}**, and accept it now.", name=name)

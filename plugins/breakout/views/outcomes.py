@@ -76,8 +76,9 @@ def dealt(scene: Scene, told: Dealt) -> Doc:
     head = [para for para, count in ((seated, told.seated), (moved, told.moved)) if count]
     if not head:
         head = [say("Everybody stays where they are.")]
-    left = [say("Still without a seat: {people}.", people=people(scene, told.unseated))] if told.unseated else []
-    return doc(head, left, _crowded(scene, told))
+    names = people(scene, told.unseated)
+    left = say("Still without a seat: {people}. `{p} fill` seats them too.", people=names, p=scene.prefix)
+    return doc(head, [left] if told.unseated else [], _crowded(scene, told))
 
 
 def _crowded(scene: Scene, told: Dealt) -> tuple[Para, ...]:
@@ -115,6 +116,15 @@ def prepared(scene: Scene, told: Prepared, seconds: float) -> Doc:
     """What is made and who is invited ahead of the start."""
     session = scene.plan
     rooms = counted_rooms(len(session.open_rooms))
+    if told.again:
+        return doc(
+            say(
+                "The breakout rooms are prepared already: {rooms} for {people}. `{p} start` opens them.",
+                rooms=rooms,
+                people=counted_people(told.seated),
+                p=scene.prefix,
+            )
+        )
     head = say(
         "The breakout rooms are being prepared: {rooms} for {people}.", rooms=rooms, people=counted_people(told.seated)
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bot.message.doc import Doc, Inline, Para, Text, doc
 from plugins.breakout.domain.changes.rooms import RemovedRoom, RenamedRoom, TaskChanged
 from plugins.breakout.domain.changes.setup import SetUp
-from plugins.breakout.domain.model import Mode, Room
+from plugins.breakout.domain.model import Mode, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.doors import faster_door
 from plugins.breakout.views.words import (
@@ -105,6 +105,8 @@ def _replaced(scene: Scene, told: SetUp) -> tuple[Para, ...]:
             say("It replaces the prepared {names}: those rooms are closed for good.", names=names),
             say("`{p} prepare` invites everybody by the new plan.", p=scene.prefix),
         )
+    if told.replaced.phase is Phase.ENDED:
+        return (say("It takes the place of {names}: those rooms are closed for good.", names=names),)
     return (say("It replaces the plan of {names}.", names=names),)
 
 

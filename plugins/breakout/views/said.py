@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.message.doc import Bullets, Doc, Inline, Name, Para, Quote, Relayed, doc
 from plugins.breakout.domain import notices as n
-from plugins.breakout.domain.model import Door, Mode, OnEnd, Phase, Room
+from plugins.breakout.domain.model import Door, Mode, OnEnd, Phase, Room, Session
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.boards import KEYCAPS
 from plugins.breakout.views.doors import (
@@ -241,6 +241,8 @@ def main_started(scene: Scene) -> Doc:
         how = say("Choose a room with its number on the board, or `{p} choose 2`.", p=scene.prefix)
     elif scene.brings_in:
         how = say("You are taken to your room: look for it in your list of rooms, such as **{name}**.", name=name)
+    elif _all_were_invited_before(session):
+        how = say("Go to your room, such as **{name}**: it is in your list of rooms, or an invitation.", name=name)
     else:
         how = say("Open the invitation, such as **{name}**, and accept.", name=name)
     stay = say("You stay in this room too. Tap 🔁 for a new invitation.")
@@ -249,6 +251,13 @@ def main_started(scene: Scene) -> Doc:
     if len(rooms) <= MOST_LINKS:
         links = [Bullets(tuple(_link(scene, room) for room in rooms))]
     return Doc(doc(head, how, stay, links).aloud().blocks, loud=True, keycaps=("🔁",))
+
+
+def _all_were_invited_before(session: Session) -> bool:
+    """Whether nobody is invited by the start: by `prepare` or a former round. It holds still when people come in."""
+    invited = [seat.invited_at for seat in session.seats.values()]
+    began = session.started_at
+    return began is not None and all(moment is not None and moment < began for moment in invited)
 
 
 def _link(scene: Scene, room: Room) -> Para:

@@ -362,6 +362,9 @@ def test_no_session_runs_for_ever_and_that_is_announced() -> None:
     said = moved_on(session, 13 * 60)
     assert (705, MaxDurationSoon(session.id, 1, NOW + timedelta(hours=12))) in said
     assert [n.why for _, n in said if isinstance(n, MainEnded)] == [EndReason.MAX_DURATION]
+    warned = [(at, n.seconds) for at, n in said if isinstance(n, WarningGiven) and n.room == 1]
+    assert warned == [(715, 300), (719, 60)]
+    assert [at for at, n in said if isinstance(n, ClosingNotice) and n.room == 1] == [718]
     late = advance(session, now=NOW + timedelta(hours=20), settings=SETTINGS)
     assert isinstance(late.notices[0], PassedWhileDown)
 

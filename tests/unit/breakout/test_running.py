@@ -243,6 +243,24 @@ def test_a_bad_length_is_refused() -> None:
             end(session, notice=length)
 
 
+def test_no_timer_goes_beyond_the_time_that_a_session_may_run() -> None:
+    late = NOW + timedelta(hours=9, seconds=30)
+    session = running_session()
+    with pytest.raises(refusals.BadLength) as caught:
+        timing.set_timer(session, timedelta(hours=3), now=late, settings=SETTINGS)
+    assert caught.value.limit == minutes(2 * 60 + 59)
+    timed = timing.set_timer(session, caught.value.limit, now=late, settings=SETTINGS).session
+    with pytest.raises(refusals.BadLength):
+        timing.extend(timed, minutes(5), now=late, settings=SETTINGS)
+    people = pupils(8)
+    with pytest.raises(refusals.BadLength):
+        start(set_up(Layout(count=4), people).session, people, limit=timedelta(hours=12, minutes=1))
+    # Its clock begins a while after the start, with which the longest time begins.
+    longest = start(set_up(Layout(count=4), people).session, people, limit=timedelta(hours=12))
+    begun = advance(longest, now=NOW + minutes(1), settings=SETTINGS).session
+    assert begun.ends_at == NOW + timedelta(hours=12)
+
+
 def test_timer_counts_from_now_and_tells_the_rooms() -> None:
     session = running_session()
     change = timing.set_timer(session, minutes(15), now=NOW + minutes(3), settings=SETTINGS)

@@ -349,6 +349,19 @@ def test_rejoin_before_the_start_takes_the_pass_back() -> None:
     assert user(1) in session.seats
 
 
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.MANUAL])
+def test_rejoin_promises_no_start_in_which_a_moderator_leaves_the_person_out(mode: Mode, *, ended: bool) -> None:
+    session = set_up(Layout(count=2, mode=Mode.AUTO), PEOPLE).session
+    if ended:
+        session, _ = ending.finish(all_in(start(session, PEOPLE)), why=EndReason.TIMER, now=NOW, settings=SETTINGS)
+    session = seats.unassign(replace(session, mode=mode), [user(1)]).session
+    session, how = rejoin(session, user(1))
+    assert how is Rejoin.ASKED_MODERATORS
+    assert user(1) not in start(session, PEOPLE).seats
+    assert rejoin(seats.assign(session, [(user(1), 1)], people=PEOPLE).session, user(1))[1] is Rejoin.NEXT_ROUND
+
+
 def test_back_shows_the_person_in_main_until_he_writes() -> None:
     session = seats.go_back(all_in(running_session()), user(1)).session
     assert session.seats[user(1)].presence is Presence.IN_MAIN

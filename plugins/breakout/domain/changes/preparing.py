@@ -25,6 +25,9 @@ KNOWN = frozenset(Presence) - {Presence.UNREACHABLE}
 class Prepared(Gathered):
     """What came of `prepare`."""
 
+    again: bool = False
+    """All that there is to prepare was prepared before."""
+
 
 def prepare(
     session: Session | None,
@@ -55,18 +58,19 @@ def prepare(
         pending = Pending(Confirm.PREPARE, by, now + settings.confirm_within, key)
         return Change(replace(session, pending=pending), ConfirmAsked(pending, count, len(ready.open_rooms)))
     first = not session.is_prepared
+    again = session.prepared_told and not count and all(room.room_id for room in ready.open_rooms)
     ready = replace(
         ready,
         rooms=tuple(replace(room, welcomed_at=None if first else room.welcomed_at) for room in ready.rooms),
         seats=seats,
         group_size=None,
         prepared_at=now,
-        prepared_told=False,
+        prepared_told=again,
         kept=session.kept and not invites,
         delete_announced=False,
         pending=None,
     )
-    return Change(*_welcomed(ready, now, told))
+    return Change(*_welcomed(ready, now, replace(told, again=again)))
 
 
 def _welcomed(session: Session, now: datetime, told: Prepared) -> tuple[Session, Prepared, tuple[Notice, ...]]:

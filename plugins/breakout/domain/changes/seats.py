@@ -348,6 +348,8 @@ def rejoin(
     if not is_running(session) and (seat is None or not session.invites):
         if seat is None and passed and session.is_ahead and session.mode is Mode.AUTO:
             session = seat_in_smallest(session, user)
+        if not _takes_part(session, user):
+            return _moderators_asked(session, user, now)
         return Change(session, Rejoined(Rejoin.NEXT_ROUND, _room_of(session, user)))
     if seat is None:
         return _seat_asked_for(session, user, now, settings)
@@ -369,6 +371,16 @@ def _seat_asked_for(session: Session, user: str, now: datetime, settings: Settin
         if user in changed.seats:
             changed = changed.with_seats(replace(changed.seats[user], needs_invite=True))
             return Change(changed, Rejoined(Rejoin.SEATED, _room_of(changed, user)))
+    return _moderators_asked(session, user, now)
+
+
+def _takes_part(session: Session, user: str) -> bool:
+    """Whether the next start has a place for the person, without a moderator who gives one."""
+    dealt = session.mode is Mode.AUTO and user not in session.left_out
+    return dealt or user in session.seats or session.mode is Mode.CHOOSE
+
+
+def _moderators_asked(session: Session, user: str, now: datetime) -> Change[Rejoined]:
     if user in session.waiting:
         return Change(session, Rejoined(Rejoin.ASKED_MODERATORS, None))
     asked = replace(session, waiting=session.waiting | {user})

@@ -60,7 +60,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """What came of `setup`. `replaced` is the plan that it replaced, where one was only set up or prepared."""
+    """What came of `setup`. `replaced` is the former session, or plan, in whose place it comes."""
 
     replaced: Session | None
     members: int
@@ -113,7 +113,7 @@ def set_up(
     fresh = replace(fresh, rooms=_rooms(layout, len(to_deal(fresh, people)), settings))
     fresh = _seated(fresh, layout, people, rng)
     told = SetUp(
-        replaced=planned if planned and planned.rooms else None,
+        replaced=known if known and known.rooms else None,
         members=len(people),
         participants=len(participants(fresh, people)),
         here=sum(is_here(fresh, person) for person in participants(fresh, people)),

@@ -20,6 +20,8 @@ from plugins.breakout.domain.refusals import (
     NoTimer,
 )
 
+_MINUTE = timedelta(minutes=1)
+
 
 @dataclass(frozen=True, slots=True)
 class TimerSet:
@@ -41,7 +43,7 @@ def begin_clock(session: Session, *, now: datetime, settings: Settings) -> tuple
         session, notices = welcomed.session, (*notices, *welcomed.notices)
     notices += (MainStarted(session.id, session.round),)
     if session.limit is not None:
-        moment = now + session.limit
+        moment = min(now + session.limit, last_end(session, now, settings))
         session = with_end(replace(session, limit=None), moment, now, settings)
         if unaware:
             notices += (ClockBegan(session.id, session.round, moment),)
@@ -67,10 +69,16 @@ def seconds(length: timedelta) -> int:
     return round(length.total_seconds())
 
 
-def check_length(length: timedelta, settings: Settings) -> None:
-    """Raise `BadLength` for what is no length of a round."""
-    if not timedelta() < length <= settings.max_timer:
-        raise BadLength(length, settings.max_timer)
+def check_length(length: timedelta, settings: Settings, left: timedelta | None = None) -> None:
+    """Raise `BadLength` for what is no length of a round; `left` of the session, where less than a whole one is."""
+    most = min(settings.max_timer, settings.max_duration if left is None else left)
+    if not timedelta() < length <= most:
+        raise BadLength(length, max(_MINUTE, most - most % _MINUTE))
+
+
+def last_end(session: Session, now: datetime, settings: Settings) -> datetime:
+    """When the session ends by itself at the latest, where it runs or is to begin now."""
+    return (session.started_at or now) + settings.max_duration
 
 
 def set_timer(
@@ -85,7 +93,7 @@ def set_timer(
         if session.ends_at is None and session.limit is None:
             raise NoTimer("timer off")
     else:
-        check_length(length, settings)
+        check_length(length, settings, last_end(session, now, settings) - now)
     moment = None if length is None else now + length
     changed = with_end(replace(session, limit=None), moment, now, settings)
     return Change(changed, TimerSet(moment, None), _time_changed(changed, now, reopened=False))
@@ -107,7 +115,7 @@ def extend(session: Session | None, length: timedelta, *, now: datetime, setting
     moment = session.ends_at + length
     if session.phase is Phase.CLOSING and session.timed_end is not None:
         moment = max(moment, session.timed_end)  # more time never ends up as less than the timer gave
-    check_length(moment - now, settings)
+    check_length(moment - now, settings, last_end(session, now, settings) - now)
     if session.phase is Phase.CLOSING:
         return reopened(session, moment, now, settings)
     changed = with_end(session, moment, now, settings)
