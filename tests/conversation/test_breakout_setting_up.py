@@ -400,3 +400,82 @@ async def test_with_everyone_the_moderators_take_part() -> None:
         assert "5 people are in the main room, and all take part." in await room.says(
             "@ann", "!breakout setup 2 everyone"
         )
+
+
+@pytest.mark.parametrize(
+    ("people", "here", "typed", "mends"),
+    [
+        ((), (), "setup 3", ["setup 1 everyone"]),
+        ((), (), "setup 3 open", ["setup 1 everyone open"]),
+        ((), (), "setup 3 here", ["setup 1 everyone here"]),
+        ((), (), "setup 3 everyone", ["setup 1 everyone"]),
+        (("bob",), (), "setup 3", ["setup 1"]),
+        (CLASS, ("bob",), "setup 3 here", ["setup 1 here"]),
+        (CLASS, (), "setup 3 here", ["setup 3"]),
+        (("bob",), (), "setup 3 here", ["setup 1"]),
+        (CLASS, (), "setup 6 everyone", ["setup 5 everyone"]),
+    ],
+)
+async def test_the_command_that_mends_a_start_leads_to_a_start(
+    people: tuple[str, ...], here: tuple[str, ...], typed: str, mends: list[str]
+) -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"], people=people)
+        for person in here:
+            await room.says(person, "Hello")
+        planned = await room.says("@ann", f"!breakout {typed}")
+        refused = await room.says("@ann", "!breakout start")
+        for mend in mends:
+            assert f"!breakout {mend}." in planned
+            assert f"!breakout {mend}." in refused
+            await room.says("@ann", f"!breakout {mend}")
+        assert "are opening" in await room.says("@ann", "!breakout start")
+
+
+async def test_one_person_is_one_person_where_rooms_would_stay_empty() -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"], people=["bob"])
+        await room.says("@ann", "!breakout setup 3")
+        assert "there is 1 person for 3 rooms" in await room.says("@ann", "!breakout start")
+
+
+async def test_an_empty_room_is_removed_where_all_seats_were_given_by_hand() -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"], people=[])
+        await room.says("@ann", "!breakout setup 2")
+        await room.says("@ann", "!breakout assign @ann to 2")
+        assert "Try !breakout remove 1." in await room.says("@ann", "!breakout start")
+        await room.says("@ann", "!breakout remove 1")
+        assert "are opening" in await room.says("@ann", "!breakout start")
+
+
+async def test_moderators_alone_are_seated_by_hand_in_manual_mode() -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"], people=[])
+        await room.says("@ann", "!breakout setup 2 manual")
+        for typed in ("start", "fill"):
+            assert "!breakout assign @ann to 1" in await room.says("@ann", f"!breakout {typed}")
+
+
+async def test_who_sits_out_is_not_taken_for_nobody() -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"], people=["bob"])
+        await room.says("@ann", "!breakout setup 1")
+        await room.says("@bob", "!breakout pass")
+        assert "Those who could take part sit out." in await room.says("@ann", "!breakout start")
+        await room.says("@ann", "!breakout setup 1")
+        await room.says("@bob", "!breakout rejoin")
+        await room.says("@ann", "!breakout unassign @bob")
+        assert "!breakout fill" in await room.says("@ann", "!breakout start")
+
+
+async def test_setup_in_an_empty_hall_says_who_is_seated() -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"], people=[])
+        answer = await room.says("@ann", "!breakout setup 1")
+        assert "Whoever joins this room before the start gets a seat." in answer
+        assert "fill" not in answer
+        await talk.joins(room, "zoe")
+        assert "Zoe" in await room.says("@ann", "!breakout status 1")
+        answer = await room.says("@ann", "!breakout setup 1 here")
+        assert "Whoever is here at the start gets a seat." in answer

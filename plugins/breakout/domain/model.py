@@ -305,6 +305,12 @@ class Session:
         return self.is_open or self.is_kept or (self.is_prepared and self.door is Door.INVITE)
 
     @property
+    def asked_with(self) -> tuple[str, ...]:
+        """The words with which another `setup` asks for the same people and the same door."""
+        words = {"here": self.here_only, "everyone": self.everyone, "open": self.door is Door.OPEN}
+        return tuple(word for word, is_asked in words.items() if is_asked)
+
+    @property
     def open_rooms(self) -> tuple[Room, ...]:
         """The rooms that count: neither removed nor closed."""
         return tuple(room for room in self.rooms if not room.removed and not room.closed)

@@ -199,21 +199,40 @@ class CapacityNeedsChoose(Refusal):
 
 @dataclass(eq=False)
 class NobodyToSeat(Refusal):
-    """Nobody could be seated. `participants` are in the main room, `moderators` would be with `everyone`."""
+    """Nobody could be seated. `participants` are in the main room, `willing` of them do not sit out.
+
+    `moderators` would be participants with `everyone`; `moderators_here` of them are here. `rooms` are planned, and
+    `asked_with` are the words that were used with their number.
+    """
 
     mode: Mode
-    here_only: bool
     participants: int
+    willing: int
     moderators: int
+    moderators_here: int
+    rooms: int
+    asked_with: tuple[str, ...]
+
+    @property
+    def here_only(self) -> bool:
+        """Whether only those who are here are seated."""
+        return "here" in self.asked_with
 
 
 @dataclass(eq=False)
 class RoomsWouldBeEmpty(Refusal):
-    """Auto mode, and these rooms would stay empty: `people` are to be seated in `count` rooms."""
+    """Auto mode, and these rooms would stay empty: `people` are to be seated in `count` rooms.
+
+    A `setup` of `fitting` rooms with the words `asked_with` would seat somebody in each; none where that is 0, since
+    all seats were given by hand. `numbers` are those of the empty rooms.
+    """
 
     rooms: tuple[str, ...]
+    numbers: tuple[int, ...]
     people: int
     count: int
+    fitting: int
+    asked_with: tuple[str, ...]
 
 
 @dataclass(eq=False)

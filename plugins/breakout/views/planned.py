@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from bot.message.doc import Doc, Inline, Para, Text, doc
 from plugins.breakout.domain.changes.rooms import RemovedRoom, RenamedRoom, TaskChanged
+from plugins.breakout.domain.changes.seats import nobody_to_seat
 from plugins.breakout.domain.changes.setup import SetUp
 from plugins.breakout.domain.model import Mode, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.doors import faster_door
+from plugins.breakout.views.refusals import how_to_seat
 from plugins.breakout.views.words import (
     counted_people,
     how_long,
@@ -20,6 +22,7 @@ from plugins.breakout.views.words import (
     people,
     say,
     say_n,
+    setup_line,
 )
 
 
@@ -115,12 +118,18 @@ def _after_setup(scene: Scene) -> Para:
     empty = [room for room in session.open_rooms if not session.people_of(room.number)]
     match session.mode:
         case Mode.AUTO if not session.seats:
-            return say("Nobody has a seat yet, so it cannot start. `{p} fill` seats those who come.", p=p)
+            comes = (
+                say("Whoever is here at the start gets a seat.")
+                if session.here_only
+                else (say("Whoever joins this room before the start gets a seat."))
+            )
+            mend = how_to_seat(nobody_to_seat(session, scene.hall.people), p)
+            return Para((*comes.parts, *_after(mend)))
         case Mode.AUTO if empty:
             return say(
-                "There are more rooms than people, so it cannot start. Try `{p} setup {count}`.",
+                "There are more rooms than people, so it cannot start. Try `{p} {setup}`.",
                 p=p,
-                count=len(session.seats),
+                setup=setup_line(len(session.seats), session.asked_with),
             )
         case Mode.AUTO if len(session.open_rooms) == 1:
             return say("Next: `{p} start 20m`.", p=p)

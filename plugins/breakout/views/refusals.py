@@ -17,6 +17,8 @@ from plugins.breakout.views.words import (
     listed,
     mode_name,
     say,
+    say_n,
+    setup_line,
     taken_out,
     text,
     with_number,
@@ -246,27 +248,45 @@ def _(e: r.CapacityNeedsChoose, t: Teller) -> Iterable[Para]:
 
 @_for(r.NobodyToSeat)
 def _(e: r.NobodyToSeat, t: Teller) -> Iterable[Para]:
-    if e.mode is Mode.MANUAL:
-        yield say(
-            "Nobody has a seat yet. Seat people with `{p} assign @ann @bob to 1`, or all with `{p} fill`.", p=t.prefix
+    yield how_to_seat(e, t.prefix)
+
+
+def how_to_seat(e: r.NobodyToSeat, prefix: str) -> Para:
+    """Why nobody is seated, and the command that mends it."""
+    p, without_here = prefix, [word for word in e.asked_with if word != "here"]
+    if e.mode is Mode.MANUAL and e.willing:
+        return say("Nobody has a seat yet. Seat people with `{p} assign @ann @bob to 1`, or all with `{p} fill`.", p=p)
+    if e.willing and e.here_only:
+        setup = setup_line(min(e.rooms, e.willing), without_here)
+        return say(
+            "Nobody seems to be here. Ask with `{p} checkin`, or seat everybody: `{p} {setup}`.", p=p, setup=setup
         )
-    elif e.here_only and e.participants:
-        yield say("Nobody seems to be here. Ask with `{p} checkin`, or seat everybody: `{p} setup 4`.", p=t.prefix)
-    elif e.moderators:
-        yield say("Only moderators are here. Seat them too with `{p} setup 2 everyone`.", p=t.prefix)
-    else:
-        yield say("Nobody is here to seat. Invite people into this room first, then `{p} start`.", p=t.prefix)
+    if e.willing:
+        return say("Nobody has a seat. `{p} fill` seats those who take part.", p=p)
+    if e.participants:
+        return say("Those who could take part sit out. Seat people by hand with `{p} assign @ann to 1`.", p=p)
+    if e.moderators and e.mode is Mode.MANUAL:
+        return say("Only moderators are here. Seat them by hand, too, with `{p} assign @ann to 1`.", p=p)
+    if e.moderators:
+        here = e.here_only and e.moderators_here
+        count = min(e.rooms, e.moderators_here if here else e.moderators)
+        setup = setup_line(count, ["everyone", *(e.asked_with if here else without_here)])
+        return say("Only moderators are here. Seat them too with `{p} {setup}`.", p=p, setup=setup)
+    return say("Nobody is here to seat. Invite people into this room first, then `{p} start`.", p=p)
 
 
 @_for(r.RoomsWouldBeEmpty)
 def _(e: r.RoomsWouldBeEmpty, t: Teller) -> Iterable[Para]:
-    yield say(
-        "{rooms} would stay empty: there are {people} for {count}. Try `{p} setup {fewer}`.",
+    mend = setup_line(e.fitting, e.asked_with) if e.fitting else f"remove {e.numbers[0]}"
+    yield say_n(
+        "{rooms} would stay empty: there is {people} for {count}. Try `{p} {mend}`.",
+        "{rooms} would stay empty: there are {people} for {count}. Try `{p} {mend}`.",
+        e.people,
         rooms=_names(e.rooms),
         people=counted_people(e.people),
         count=counted_rooms(e.count),
-        fewer=max(1, min(e.people, e.count - len(e.rooms))),
         p=t.prefix,
+        mend=mend,
     )
 
 

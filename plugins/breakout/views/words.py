@@ -69,6 +69,11 @@ def counted_people(count: int) -> str:
     return text_n("{count} person", "{count} people", count)
 
 
+def setup_line(count: int, asked_with: Iterable[str]) -> str:
+    """The `setup` of so many rooms with these words, behind the prefix."""
+    return " ".join(("setup", str(count), *asked_with))
+
+
 def counted_rooms(count: int) -> str:
     """How many rooms."""
     return text_n("{count} room", "{count} rooms", count)

@@ -12,6 +12,7 @@ from plugins.breakout.domain.assignment import deal
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.people import (
     capacity,
+    is_here,
     numbers,
     participants,
     require_joined,
@@ -266,8 +267,16 @@ def _dealt(session: Session, rooms: dict[str, int], people: Sequence[Person]) ->
 
 def nobody_to_seat(session: Session, people: Sequence[Person]) -> NobodyToSeat:
     """The refusal, with the numbers from which the command that mends it follows."""
-    members = participants(session, people)
-    return NobodyToSeat(session.mode, session.here_only, len(members), sum(person.moderator for person in people))
+    moderators = [person for person in people if person.moderator and person.user not in session.passed]
+    return NobodyToSeat(
+        session.mode,
+        participants=len(participants(session, people)),
+        willing=len(without_seat(session, people)),
+        moderators=len(moderators),
+        moderators_here=sum(is_here(session, person) for person in moderators),
+        rooms=len(session.open_rooms),
+        asked_with=session.asked_with,
+    )
 
 
 def choose(session: Session | None, user: str, number: int, *, people: Sequence[Person]) -> Change[Chosen]:

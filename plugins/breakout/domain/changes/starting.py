@@ -12,7 +12,7 @@ from plugins.breakout.domain.changes.ending import SessionDeleted, deleted
 from plugins.breakout.domain.changes.gathering import Gathered, gathered
 from plugins.breakout.domain.changes.observed import told as told_of_rooms
 from plugins.breakout.domain.changes.observed import welcome
-from plugins.breakout.domain.changes.people import STAYED, participants, reset
+from plugins.breakout.domain.changes.people import STAYED, participants, reset, to_deal
 from plugins.breakout.domain.changes.preparing import Prepared, prepare
 from plugins.breakout.domain.changes.seats import nobody_to_seat
 from plugins.breakout.domain.changes.timing import begin_clock, check_length, invites_out
@@ -69,9 +69,18 @@ def start(
 def _require_seats(session: Session, people: Sequence[Person]) -> None:
     if not session.seats and session.mode is not Mode.CHOOSE:
         raise nobody_to_seat(session, people)
-    empty = [room.name for room in session.open_rooms if not session.people_of(room.number)]
+    empty = [room for room in session.open_rooms if not session.people_of(room.number)]
     if empty and session.mode is Mode.AUTO:
-        raise RoomsWouldBeEmpty(tuple(empty), len(session.seats), len(session.open_rooms))
+        count = len(session.open_rooms)
+        dealt_anew = to_deal(replace(session, seats={}, left_out=frozenset()), people)
+        raise RoomsWouldBeEmpty(
+            tuple(room.name for room in empty),
+            tuple(room.number for room in empty),
+            people=len(session.seats),
+            count=count,
+            fitting=min(len(dealt_anew), count - len(empty)),
+            asked_with=session.asked_with,
+        )
 
 
 def _begun(
