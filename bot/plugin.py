@@ -303,8 +303,8 @@ class Plugin(Generic[S]):
     subject: Callable[[S, Unit, Message, Standing], Awaitable[Any]] | None = None
     describe: Callable[[Any], Mapping[str, str]] | None = None
     """What of a subject the log line of its command says: ids and kinds, never what people wrote or are called."""
-    explain: Callable[[Exception, S, Unit, RoomId], Awaitable[Doc | None]] | None = None
-    """The sentence of a known refusal, for somebody in a room; None for an unknown error.
+    explain: Callable[[Exception, S, Unit, Standing], Awaitable[Doc | None]] | None = None
+    """The sentence of a known refusal, for an asker who stands so; None for an unknown error.
 
     Also asked for the host's own refusals (`bot.commands.refusals`), where None means the host's wording."""
     migrations: str | None = None

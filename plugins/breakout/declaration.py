@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from bot.matrix.ids import RoomId
 from bot.message.doc import Doc
-from bot.plugin import Host, Plugin, Unit
+from bot.plugin import Host, Plugin, Standing, Unit
 from plugins.breakout import subject
 from plugins.breakout.config import BreakoutConfig
 from plugins.breakout.controller import Controller
@@ -38,9 +37,9 @@ def needs_admin(config: BreakoutConfig) -> str:
     return "members: force_join" if config.members == "force_join" else ""
 
 
-async def refusal(error: Exception, state: Plug, unit: Unit, room: RoomId) -> Doc | None:
+async def refusal(error: Exception, state: Plug, unit: Unit, standing: Standing) -> Doc | None:
     """The sentence of a refusal of the rules."""
-    return await subject.explained(state, unit, room, error)
+    return await subject.explained(state, unit, standing, error)
 
 
 async def start_keys(state: Plug, unit: Unit) -> Sequence[str]:

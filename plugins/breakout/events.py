@@ -16,7 +16,7 @@ from bot.matrix.ids import RoomId
 from bot.matrix.ports import Urgency
 from bot.matrix.power import Power
 from bot.message.doc import Doc
-from bot.plugin import Joined, ReactionAdded, ReactionRemoved, Role, Unit
+from bot.plugin import Joined, ReactionAdded, ReactionRemoved, Role, Standing, Unit
 from plugins.breakout import views
 from plugins.breakout.announce import announce, tell_desk_of_removal
 from plugins.breakout.deciding import decide, question_key
@@ -259,7 +259,7 @@ async def reacted(state: Plug, unit: Unit, event: ReactionAdded) -> None:
     try:
         await _tapped(it, offer, reaction, role)
     except (Refusal, HostRefusal) as error:
-        said = await explained(state, unit, reaction.room, error)
+        said = await explained(state, unit, Standing(role, it.place.kind, it.place.main), error)
         if said is not None:
             in_thread = it.place.kind == MAIN and role < Role.MODERATOR
             await unit.outbox.say(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bot.message.render import render
+from bot.plugin import Role
 from plugins.breakout.domain.model import Mode, Phase, Room, Session
 from plugins.breakout.domain.phases import WORKS_IN, require
 from plugins.breakout.domain.refusals import AlreadyRunning, NothingToCancel, Refusal
@@ -13,6 +14,9 @@ from plugins.breakout.views import explain
 PHASES = (Phase.SET_UP, Phase.RUNNING, Phase.CLOSING, Phase.ENDED)
 COMMANDS = ("setup", "checkin", *WORKS_IN)
 WORKS = "works"
+
+OF_PARTICIPANTS = frozenset({"choose", "pass", "rejoin", "back", "help"})
+"""Their refusals are told as a participant reads them."""
 
 _TYPED = {
     "back": "!back",
@@ -30,7 +34,8 @@ def outcome(command: str, phase: Phase | None) -> str:
     try:
         _require(session, command)
     except Refusal as refusal:
-        said = explain(refusal, "!breakout", {})
+        role = Role.ANYONE if command in OF_PARTICIPANTS else Role.MODERATOR
+        said = explain(refusal, "!breakout", {}, role)
         return "" if said is None else str(render(said)["body"])
     return WORKS
 

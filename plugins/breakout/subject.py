@@ -174,8 +174,7 @@ def described(about: Subject) -> dict[str, str]:
     return {"phase": str(about.session.phase), "session": about.session.id}
 
 
-async def explained(plug: Plug, unit: Unit, room: RoomId, error: Exception) -> Doc | None:
-    """The sentence of a refusal of the rules, for somebody in `room`."""
-    place = await place_of(unit, room)
-    hall = await look(unit, plug.config, plug.host.me, place.main)
-    return views.explain(error, f"{plug.host.prefix}{plug.config.names[0]}", hall.names)
+async def explained(plug: Plug, unit: Unit, standing: Standing, error: Exception) -> Doc | None:
+    """The sentence of a refusal of the rules, for somebody who stands so."""
+    hall = await look(unit, plug.config, plug.host.me, standing.home)
+    return views.explain(error, f"{plug.host.prefix}{plug.config.names[0]}", hall.names, standing.role)

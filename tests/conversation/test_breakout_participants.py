@@ -339,3 +339,41 @@ async def test_who_was_removed_is_not_invited_in_the_next_round_either_until_ass
         assert "moderator" in await room.says("@bob", "!breakout rejoin")
         await room.says("@ann", "!breakout assign @bob to Green")
         assert "bob" in talk.room_named("Green").invited
+
+
+@pytest.mark.parametrize("typed", ["choose 1", "rejoin", "pass"])
+async def test_where_nothing_is_set_up_a_participant_is_told_who_begins(typed: str) -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        answer = await room.says("@bob", f"!breakout {typed}")
+        assert answer == "No breakout rooms are set up here yet; a moderator begins. !breakout shows yours then."
+        await room.says("@ann", "!breakout setup 1")
+        assert "You will be in Room 1" in await room.says("@bob", "!breakout")
+
+
+@pytest.mark.parametrize("typed", ["choose 1", "rejoin", "pass"])
+async def test_while_the_rooms_close_a_participant_is_told_to_wait(typed: str) -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end")
+        answer = await room.says("@bob", f"!breakout {typed}")
+        assert "has to wait until they are closed. !breakout says when." in answer
+        assert "extend" not in answer
+        assert "the rooms close at" in await room.says("@bob", "!breakout")
+        assert "!breakout extend 5m" in await room.says("@ann", "!breakout choose 1")
+
+
+async def test_a_tap_of_a_participant_while_the_rooms_close_is_told_so_too() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end")
+        answer = await room.taps("@bob", "🔁", on="Breakout rooms are open")
+        assert "has to wait until they are closed" in answer
+        assert "extend" not in answer
+
+
+async def test_who_cannot_choose_is_told_how_to_see_their_room() -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        answer = await room.says("@bob", "!breakout choose green")
+        assert answer == "Nobody chooses here: the seats are given. !breakout shows yours."

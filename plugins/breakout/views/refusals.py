@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bot.message.doc import Doc, Inline, Name, Para, doc
+from bot.plugin import Role
 from plugins.breakout.domain import refusals as r
 from plugins.breakout.domain.model import Mode, Phase
 from plugins.breakout.views.words import (
@@ -29,10 +30,16 @@ R = TypeVar("R", bound=r.Refusal)
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """What a refusal is told with: the words that commands begin with, and what people are called."""
+    """What a refusal is told with: the words that commands begin with, what people are called, and who is told."""
 
     prefix: str
     names: Mapping[str, str]
+    role: Role = Role.MODERATOR
+
+    @property
+    def to_moderator(self) -> bool:
+        """Whether the asker may run moderators' commands."""
+        return self.role >= Role.MODERATOR
 
     def name(self, user: str) -> str:
         """A person by name."""
@@ -46,10 +53,13 @@ class Teller:
 _words: dict[type[r.Refusal], Callable[[Any, Teller], Iterable[Para]]] = {}
 
 
-def explain(error: Exception, prefix: str, names: Mapping[str, str]) -> Doc | None:
-    """The sentence of a refusal of the rules, people by their `names`; None for other errors."""
+def explain(error: Exception, prefix: str, names: Mapping[str, str], role: Role = Role.MODERATOR) -> Doc | None:
+    """The sentence of a refusal of the rules, people by their `names`; None for other errors.
+
+    Somebody of this role reads it: participants are told what they can do, and not what moderators can.
+    """
     words = _words.get(type(error))  # type: ignore[arg-type]
-    return None if words is None else doc(*words(error, Teller(prefix, names)))
+    return None if words is None else doc(*words(error, Teller(prefix, names, role)))
 
 
 def _for(refusal: type[R]) -> Callable[[Callable[[R, Teller], Iterable[Para]]], Callable[[R, Teller], Iterable[Para]]]:
@@ -71,12 +81,17 @@ def _names(names: Iterable[str]) -> tuple[Inline, ...]:
 
 @_for(r.NoSession)
 def _(e: r.NoSession, t: Teller) -> Iterable[Para]:
-    yield say("No breakout rooms are set up here. Begin with `{p} setup 4`.", p=t.prefix)
+    if t.to_moderator:
+        yield say("No breakout rooms are set up here. Begin with `{p} setup 4`.", p=t.prefix)
+    else:
+        yield say("No breakout rooms are set up here yet; a moderator begins. `{p}` shows yours then.", p=t.prefix)
 
 
 @_for(r.WrongPhase)
 def _(e: r.WrongPhase, t: Teller) -> Iterable[Para]:
-    if e.phase is Phase.CLOSING:
+    if e.phase is Phase.CLOSING and not t.to_moderator:
+        yield say("The rooms are closing, so this has to wait until they are closed. `{p}` says when.", p=t.prefix)
+    elif e.phase is Phase.CLOSING:
         yield say("The rooms are closing, so this has to wait. `{p} extend 5m` takes the end back.", p=t.prefix)
     elif e.phase is Phase.RUNNING:
         yield say("The rooms are open, so this has to wait. `{p} end` closes them.", p=t.prefix)
@@ -96,7 +111,10 @@ def _(e: r.AlreadyRunning, t: Teller) -> Iterable[Para]:
 
 @_for(r.NothingRunning)
 def _(e: r.NothingRunning, t: Teller) -> Iterable[Para]:
-    yield say("No breakout rooms are open now. Open them with `{p} start`.", p=t.prefix)
+    if t.to_moderator:
+        yield say("No breakout rooms are open now. Open them with `{p} start`.", p=t.prefix)
+    else:
+        yield say("No breakout rooms are open now; a moderator opens them. `{p}` shows yours then.", p=t.prefix)
 
 
 @_for(r.NoRooms)
@@ -306,6 +324,9 @@ def _(e: r.ShuffleNeedsNow, t: Teller) -> Iterable[Para]:
 
 @_for(r.NotAtThisMode)
 def _(e: r.NotAtThisMode, t: Teller) -> Iterable[Para]:
+    if not t.to_moderator:
+        yield say("Nobody chooses here: the seats are given. `{p}` shows yours.", p=t.prefix)
+        return
     yield say(
         "That does not work here, where {mode}. A moderator can `{p} setup 4 choose`.",
         mode=mode_name(e.mode),
