@@ -377,3 +377,35 @@ async def test_who_cannot_choose_is_told_how_to_see_their_room() -> None:
         room = await planned(talk)
         answer = await room.says("@bob", "!breakout choose green")
         assert answer == "Nobody chooses here: the seats are given. !breakout shows yours."
+
+
+@pytest.mark.parametrize("late", ["smallest", "ask", "stay"])
+async def test_who_has_no_seat_is_told_how_to_get_one(late: str) -> None:
+    async with conversation({"breakout": {"late_joiners": late}}) as talk:
+        room = await planned(talk)
+        await room.says("@ann", "!breakout unassign @bob")
+        assert "not open yet; once they are, !breakout rejoin asks for one." in await room.says("@bob", "!breakout")
+        await room.says("@ann", "!breakout start")
+        answer = await room.says("@bob", "!breakout")
+        assert answer == "You have no seat in a breakout room.\n\n!breakout rejoin asks for one."
+        assert "The moderators are asked" in await room.says("@bob", "!breakout rejoin")
+        await room.says("@ann", "!breakout end")
+        answer = await room.says("@bob", "!breakout")
+        assert "rejoin" not in answer
+        assert "the rooms close at" in answer
+
+
+async def test_who_sits_out_is_told_how_to_take_part_again() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup 2")
+        await room.says("@bob", "!breakout pass")
+        assert "You sit out; !breakout rejoin has you take part again." in await room.says("@bob", "!breakout")
+
+
+async def test_who_has_no_room_yet_is_not_told_to_choose_while_the_rooms_close() -> None:
+    async with conversation() as talk:
+        room = await choosing(talk)
+        await room.says("@ann", "!breakout start")
+        await room.says("@ann", "!breakout end")
+        assert "choose" not in await room.says("@bob", "!breakout")

@@ -218,9 +218,9 @@ def me(scene: Scene, user: str) -> Doc:
     if seat is None and session.phase is Phase.ENDED:
         return doc(say("The round has ended."), say("Everybody is back in {main}.", main=scene.main_link()))
     if seat is None:
-        if session.mode is Mode.CHOOSE:
+        if session.mode is Mode.CHOOSE and session.phase is not Phase.CLOSING:
             return doc(say("You have no room yet. Choose one with `{p} choose 2`.", p=scene.prefix))
-        return doc(say("You have no seat in a breakout room."))
+        return doc(say("You have no seat in a breakout room."), _way_to_a_seat(scene, user))
     others = [other.user for other in session.people_of(seat.room) if other.user != user]
     with_whom = say(" with {people}", people=people(scene, others)).parts if others else ()
     if seat.presence is Presence.REMOVED and session.lets_in:
@@ -253,6 +253,18 @@ def me(scene: Scene, user: str) -> Doc:
     else:
         where = say("Your room is {room}{others}.", room=scene.room(seat.room), others=with_whom)
     return doc(where, _time(scene), _what_now(scene, seat))
+
+
+def _way_to_a_seat(scene: Scene, user: str) -> Para:
+    """What somebody without one can do; where the rooms close, they wait."""
+    session, p = scene.plan, scene.prefix
+    if session.phase is Phase.CLOSING:
+        return _time(scene)
+    if session.phase is Phase.RUNNING:
+        return say("`{p} rejoin` asks for one.", p=p)
+    if user in session.passed:
+        return say("You sit out; `{p} rejoin` has you take part again.", p=p)
+    return say("They are not open yet; once they are, `{p} rejoin` asks for one.", p=p)
 
 
 def _what_now(scene: Scene, seat: Seat) -> tuple[Para, ...]:
