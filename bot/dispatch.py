@@ -235,7 +235,7 @@ class Dispatcher:
         except Exception as error:
             if may_work_later(error):
                 raise
-            if not (known := await self._explained(plugin, unit, standing, error)):
+            if not (known := await self._explained(plugin, unit, deed, error)):
                 deed.outcome, deed.reference = "failed", secrets.token_hex(2).upper()
                 self._broke("command")
                 log.exception("a command broke", plugin=plugin.name, reference=deed.reference)
@@ -266,12 +266,12 @@ class Dispatcher:
             return await command.handler(call, command.parse(found.line, subject))
         return await command.handler(call, **bind(command, found.line))
 
-    async def _explained(self, plugin: Running, unit: Unit, standing: Standing, error: Exception) -> Doc | None:
+    async def _explained(self, plugin: Running, unit: Unit, deed: Deed, error: Exception) -> Doc | None:
         """The sentence of a refusal: the plugin's wording, else the host's; None for what is no refusal."""
         explain_it = plugin.loaded.plugin.explain
-        said = await explain_it(error, plugin.state, unit, standing) if explain_it else None
+        said = await explain_it(error, plugin.state, unit, deed.standing) if explain_it else None
         if said is None and isinstance(error, HostRefusal):
-            return explain(error, self._prefix)
+            return explain(error, self._prefix, deed.found.command if isinstance(deed.found, Matched) else None)
         return said
 
     def _may_refuse(self, user: UserId, now: datetime) -> bool:

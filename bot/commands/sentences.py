@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 
 from bot.commands.refusals import (
     AmbiguousPerson,
@@ -28,6 +29,9 @@ catalogue = Catalogue()
 say = catalogue.say
 
 _LONG = 60
+_NEAR = 0.7
+"""How like a word of the command's own something must be, to be taken for it."""
+
 _HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
@@ -66,9 +70,35 @@ def broken(reference: str) -> Doc:
     return doc(say("Something broke. Reference {reference}", reference=reference))
 
 
-def explain(refusal: HostRefusal, prefix: str) -> Doc:
-    """The sentence of a refusal of the host's own."""
-    return doc(_sentence(refusal, prefix))
+def explain(refusal: HostRefusal, prefix: str, command: Command | None = None) -> Doc:
+    """The sentence of a refusal of the host's own; `command` is the one that was typed, where it is known."""
+    beyond = _beyond(refusal, command, prefix) if command else None
+    return doc(beyond or _sentence(refusal, prefix))
+
+
+def _beyond(refusal: HostRefusal, command: Command, prefix: str) -> Para | None:
+    """Where something was typed that the command does not take: what it takes; None for other refusals."""
+    match refusal:
+        case TooMuch(typed) | BadDuration(typed, Fault.UNREADABLE) if word := _meant(command, typed):
+            line = f"{path_of(command, prefix)} {word}"
+            return say("I do not understand “{typed}”. Did you mean `{line}`?", typed=_short(typed), line=line)
+        case TooMuch(typed):
+            return say(
+                "I do not understand “{typed}” here: the command ends before it, such as `{example}`.",
+                typed=_short(typed),
+                example=example_of(command, prefix),
+            )
+        case _:
+            return None
+
+
+def _meant(command: Command, typed: str) -> str | None:
+    """The word of the command's own that was perhaps meant by what was typed, or by its beginning."""
+    words = [usage for usage in command.usage if usage.isalpha()]
+    for text in (typed, *typed.split()[:1]):
+        if close := get_close_matches(text.casefold(), words, 1, _NEAR):
+            return close[0]
+    return None
 
 
 def _sentence(refusal: HostRefusal, prefix: str) -> Para:

@@ -376,7 +376,7 @@ async def test_who_cannot_choose_is_told_how_to_see_their_room() -> None:
     async with conversation() as talk:
         room = await planned(talk)
         answer = await room.says("@bob", "!breakout choose green")
-        assert answer == "Nobody chooses here: the seats are given. !breakout shows yours."
+        assert answer == "That does not work here, where the seats are given. !breakout shows yours."
 
 
 @pytest.mark.parametrize("late", ["smallest", "ask", "stay"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.testing.harness import conversation
-from tests.conversation.breakout import CLASS, a_class, at_the_desk, under_way
+from tests.conversation.breakout import CLASS, a_class, at_the_desk, planned, under_way
 
 
 async def test_the_bot_greets_with_the_first_command() -> None:
@@ -423,10 +423,10 @@ async def test_the_command_that_mends_a_start_leads_to_a_start(
         room = await talk.main_room(moderators=["ann"], people=people)
         for person in here:
             await room.says(person, "Hello")
-        planned = await room.says("@ann", f"!breakout {typed}")
+        plan = await room.says("@ann", f"!breakout {typed}")
         refused = await room.says("@ann", "!breakout start")
         for mend in mends:
-            assert f"!breakout {mend}." in planned
+            assert f"!breakout {mend}." in plan
             assert f"!breakout {mend}." in refused
             await room.says("@ann", f"!breakout {mend}")
         assert "are opening" in await room.says("@ann", "!breakout start")
@@ -479,3 +479,22 @@ async def test_setup_in_an_empty_hall_says_who_is_seated() -> None:
         assert "Zoe" in await room.says("@ann", "!breakout status 1")
         answer = await room.says("@ann", "!breakout setup 1 here")
         assert "Whoever is here at the start gets a seat." in answer
+
+
+@pytest.mark.parametrize(
+    ("typed", "example"),
+    [
+        ("delete confrm", "Did you mean !breakout delete confirm?"),
+        ("prepare 20m", "such as !breakout prepare."),
+        ("checkin now", "such as !breakout checkin."),
+        ("start confrim", "Did you mean !breakout start confirm?"),
+        ("start confirm 5m", "Did you mean !breakout start confirm?"),
+        ("end cancle", "Did you mean !breakout end cancel?"),
+        ("timer of", "Did you mean !breakout timer off?"),
+        ("start soon", "20m"),
+    ],
+)
+async def test_what_a_command_does_not_take_is_answered_with_what_it_takes(typed: str, example: str) -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        assert example in await room.says("@ann", f"!breakout {typed}")

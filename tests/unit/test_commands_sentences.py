@@ -100,6 +100,22 @@ def test_a_refusal_is_one_sentence(refusal: HostRefusal, sentence: str) -> None:
     assert body(explain(refusal, "!")) == sentence
 
 
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        (TooMuch("confrm"), "I do not understand “confrm”. Did you mean !rooms delete confirm?"),
+        (TooMuch("Confirm 5m"), "I do not understand “Confirm 5m”. Did you mean !rooms delete confirm?"),
+        (TooMuch("20m"), "I do not understand “20m” here: the command ends before it, such as !rooms delete."),
+        (BadDuration("confrim"), "I do not understand “confrim”. Did you mean !rooms delete confirm?"),
+        (BadDuration("soon"), "“soon” is no length of time. 90s, 20m and 1h30m are."),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_too_much_is_answered_with_what_the_command_takes(refusal: HostRefusal, sentence: str) -> None:
+    delete = replace(START, path=("rooms", "delete"), usage=("", "20m", "confirm"), examples=("rooms delete",))
+    assert body(explain(refusal, "!", delete)) == sentence
+
+
 def test_a_refusal_shows_markup_as_text_and_cuts_long_lines_short() -> None:
     content = render(explain(UnknownPerson("<b>{typed}`**" + "x" * 5000), "!"))
     assert "<b>" not in content.get("formatted_body", "")

@@ -325,7 +325,7 @@ def _(e: r.ShuffleNeedsNow, t: Teller) -> Iterable[Para]:
 @_for(r.NotAtThisMode)
 def _(e: r.NotAtThisMode, t: Teller) -> Iterable[Para]:
     if not t.to_moderator:
-        yield say("Nobody chooses here: the seats are given. `{p}` shows yours.", p=t.prefix)
+        yield say("That does not work here, where the seats are given. `{p}` shows yours.", p=t.prefix)
         return
     yield say(
         "That does not work here, where {mode}. A moderator can `{p} setup 4 choose`.",
