@@ -104,7 +104,7 @@ class Registry:
         words = (replace(words[0], text=first), *words[1:])
         for length in range(min(self._longest, len(words)), 0, -1):
             for candidate in _candidates(words, length):
-                path = tuple(word.fold for word in candidate[:length])
+                path = tuple(word.fold.rstrip(_TRAILING) or word.fold for word in candidate[:length])
                 if path in self._commands and not any(word.quoted for word in candidate[:length]):
                     return self._found(path, Line(line.text, candidate[length:], line.html))
         return self._unknown((first,), Line(line.text, words[1:], line.html))

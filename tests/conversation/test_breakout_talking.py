@@ -377,3 +377,13 @@ async def test_a_moderator_at_the_desk_needs_no_invitation() -> None:
         talk.user("ann").join(red.id)
         await talk.settled()
         assert "ann" in red.joined
+
+
+async def test_a_sign_behind_a_command_s_word_does_not_matter() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout broadcast: Ten more minutes")
+        assert "Ten more minutes" in talk.room_named("Red").said[-1]
+        await room.says("@ann", "!breakout tell, red: come back")
+        assert talk.room_named("Red").said[-1].endswith("come back")
+        assert "There is no room “hi”" in await room.says("@ann", "!breakout tell: hi")
