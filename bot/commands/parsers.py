@@ -51,6 +51,7 @@ _AMOUNT = re.compile(
 _BARE_END = re.compile(r"\s*(\d{1,2})")
 _CLOCK = re.compile(r"(\d{1,3}):([0-5]?\d)(?::([0-5]\d))?")
 _MOST_CANDIDATES = 5
+_FEW = 10
 _BETWEEN = frozenset({",", ";", ":", "and", "&", "+"})
 
 
@@ -209,11 +210,14 @@ class _Directory:
         return None, 0
 
     def unknown(self, word: Word) -> UnknownPerson:
-        """Nobody is called so; with the names that come close."""
-        known = [*self.by_name, *self.by_localpart]
-        close = get_close_matches(_bare(word.text), known, _MOST_CANDIDATES)
+        """Nobody is called so; with the names that begin so or come close, else all names where they are few."""
+        known, typed = [*self.by_name, *self.by_localpart], _bare(word.text)
+        begun = [key for key in known if typed and any(part.startswith(typed) for part in (key, *key.split()))]
+        close = dict.fromkeys([*begun, *get_close_matches(typed, known, _MOST_CANDIDATES)])
         users = [user for key in close for user in self.by_name.get(key) or self.by_localpart[key]]
-        return UnknownPerson(word.text.rstrip(",;:"), tuple(dict.fromkeys(self.users[user] for user in users)))
+        candidates = tuple(dict.fromkeys(self.users[user] for user in users))
+        everybody = tuple(self.users.values()) if len(self.users) <= _FEW else ()
+        return UnknownPerson(word.text.rstrip(",;:"), candidates[:_MOST_CANDIDATES], everybody)
 
     def _one(self, typed: str) -> UserId | None:
         bare = _bare(typed)

@@ -76,10 +76,11 @@ class BadChoice(HostRefusal):
 
 @dataclass(eq=False)
 class UnknownPerson(HostRefusal):
-    """Nobody here has this name; `candidates` are names close to it."""
+    """Nobody here has this name; `candidates` are names close to it, `everybody` all names, where they are few."""
 
     typed: str
     candidates: Sequence[str] = ()
+    everybody: Sequence[str] = ()
 
 
 @dataclass(eq=False)

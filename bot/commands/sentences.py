@@ -183,7 +183,12 @@ def _person(refusal: UnknownPerson | AmbiguousPerson) -> Para:
         )
     if candidates:
         return say("I am not sure who “{typed}” is. Did you mean: {candidates}?", typed=typed, candidates=candidates)
-    return say("Nobody here is called “{typed}”. Please mention the person with `@`.", typed=typed)
+    if refusal.everybody:
+        return say("Nobody here is called “{typed}”. Here are: {names}.", typed=typed, names=_list(refusal.everybody))
+    return say(
+        "Nobody here is called “{typed}”. Please choose a member of the room from those that your app shows after `@`.",
+        typed=typed,
+    )
 
 
 def _length(time: timedelta) -> str:

@@ -498,3 +498,12 @@ async def test_what_a_command_does_not_take_is_answered_with_what_it_takes(typed
     async with conversation() as talk:
         room = await planned(talk)
         assert example in await room.says("@ann", f"!breakout {typed}")
+
+
+async def test_an_unknown_person_lists_the_candidates() -> None:
+    async with conversation() as talk:
+        room = await talk.main_room(moderators=["ann"], people=["bob", "bobby"])
+        await room.says("@ann", "!breakout setup 1")
+        assert "Did you mean: Bob, Bobby?" in await room.says("@ann", "!breakout assign bo to 1")
+        answer = await room.says("@ann", "!breakout assign @zed to 1")
+        assert answer == "Nobody here is called “@zed”. Here are: Ann, Bob, Bobby."

@@ -211,6 +211,23 @@ def test_an_unknown_name_lists_those_that_come_close() -> None:
     assert refused.value.candidates == ("Smith",)
 
 
+@pytest.mark.parametrize("text", ["bo", "@bo", "Bo:"])
+def test_an_unknown_name_lists_all_that_begin_so(text: str) -> None:
+    with pytest.raises(UnknownPerson) as refused:
+        only_people(read(text).words, (BOB, ANN, named("bobby", "Bobby"), named("x", "Dr. Bosch")))
+    assert set(refused.value.candidates) == {"Bob", "Bobby", "Dr. Bosch"}
+
+
+def test_where_no_name_comes_close_a_few_are_listed_all_and_many_are_not() -> None:
+    few = (BOB, ANN)
+    with pytest.raises(UnknownPerson) as refused:
+        only_people(read("@zed").words, few)
+    assert (refused.value.candidates, refused.value.everybody) == ((), ("Bob", "Ann Smith"))
+    with pytest.raises(UnknownPerson) as refused:
+        only_people(read("@zed").words, [named(f"p{number}", f"P{number}") for number in range(20)])
+    assert (refused.value.candidates, refused.value.everybody) == ((), ())
+
+
 def test_names_do_not_run_over_the_end_of_a_line() -> None:
     found, rest = people(read("@anna\nSmith").words, (*PEOPLE, named("x", "@anna Smith")))
     assert found == (ANNA.user,)

@@ -83,7 +83,11 @@ def body(doc: Doc) -> str:
         (BadNumber("x", 1), "“x” is no whole number from 1 on, such as 4."),
         (BadNumber("21", 1, 20), "“21” is no whole number from 1 to 20."),
         (BadChoice("x", ("auto", "manual")), "“x” is none of these: auto, manual."),
-        (UnknownPerson("Zoe"), "Nobody here is called “Zoe”. Please mention the person with @."),
+        (
+            UnknownPerson("@zoe"),
+            "Nobody here is called “@zoe”. Please choose a member of the room from those that your app shows after @.",
+        ),
+        (UnknownPerson("Zoe", (), ("Ann", "Bob")), "Nobody here is called “Zoe”. Here are: Ann, Bob."),
         (UnknownPerson("Zoe", ("Zoé", "Zora")), "I am not sure who “Zoe” is. Did you mean: Zoé, Zora?"),
         (
             AmbiguousPerson("Ann", ("@a:x", "@b:x")),
