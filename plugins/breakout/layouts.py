@@ -19,6 +19,9 @@ _GROUPS = re.compile(
     r"|(?P<each>\S+)\s+(?:people\s+|persons?\s+)?(?:each|per\s+(?:room|group|team)))(?:\s+people)?"
 )
 _ROOMS = re.compile(r"(?P<count>\S+)\s+(?:breakout\s+)?(?:rooms?|groups?|teams?)|(?:breakout\s+)?rooms\s+(?P<last>\S+)")
+_NO_SIZE = re.compile(r"(?:in\s+)?(?:groups|teams)(?:\s+of)?|(?:group|team|rooms?)\s+of")
+"""Groups by size, and the size is missing."""
+
 _SIZES = {"pairs": 2, "twos": 2, "trios": 3, "triples": 3, "threes": 3, "fours": 4, "fives": 5, "sixes": 6}
 """Groups by the word for their size: `setup pairs`, `setup in threes`."""
 
@@ -111,8 +114,10 @@ def _rooms_asked_for(words: Sequence[Word]) -> Asked:
 
 
 def _counted(words: Sequence[Word]) -> Asked | None:
-    """Rooms by number or groups by size; None where the words are something else."""
+    """Rooms by number or groups by size; None where the words are something else. Raises `Missing` without the size."""
     low = _low(words)
+    if _NO_SIZE.fullmatch(low):
+        raise Missing("how many people to a group", "breakout setup groups of 4")
     if (groups := _GROUPS.fullmatch(low)) and (groups["of"] or _count_or_none(groups["each"]) is not None):
         return None, (), _count(groups["of"] or groups["each"])
     if (size := _SIZES.get(low.removeprefix("in "))) is not None:
