@@ -510,3 +510,23 @@ async def test_an_unknown_person_lists_the_candidates() -> None:
         assert "Did you mean: Bob, Bobby?" in await room.says("@ann", "!breakout assign bo to 1")
         answer = await room.says("@ann", "!breakout assign @zed to 1")
         assert answer == "Nobody here is called “@zed”. Here are: Ann, Bob, Bobby."
+
+
+async def test_help_about_what_is_no_command_says_so() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        for typed in ("!breakout help assigm", "!help assigm"):
+            answer = await room.says("@ann", typed)
+            assert answer.startswith("There is no command “assigm”. Did you mean !breakout help assign?")
+        assert "Seats people" in await room.says("@ann", "!breakout help assign")
+        answer = await room.says("@ann", "!breakout help foo")
+        assert answer.startswith("There is no command “foo”. There are:")
+        assert "!breakout setup 4" in answer
+
+
+async def test_help_about_a_moderator_s_command_says_whose_it_is() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        answer = await room.says("@bob", "!breakout help setup")
+        assert answer.startswith("Only a moderator can use !breakout setup.")
+        assert "!breakout rejoin" in answer

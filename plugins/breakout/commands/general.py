@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bot.commands.help import find, one, overview
-from bot.commands.refusals import UnknownCommand
-from bot.message.doc import Doc
+from bot.commands.refusals import NotPermitted, UnknownCommand
+from bot.commands.sentences import explain
+from bot.message.doc import Doc, doc
 from bot.plugin import Call, Rest, Role
 from plugins.breakout import views
 from plugins.breakout.commands.calling import call_for_help
@@ -22,15 +23,32 @@ def help_overview(call: Call[Plug]) -> Doc:
 
 
 def help_about(call: Call[Plug], typed: str) -> Doc:
-    """All about one command that the asker may run; without one, the list of them."""
+    """All about one command that the asker may run; the list of them where nothing, or none of them, is named."""
     if not typed.strip():
         return help_overview(call)
     prefix, role = call.state.host.prefix, call.standing.role
     try:
         command = find([c for c in plugin.commands if role >= c.role], typed, prefix)
-    except UnknownCommand:
-        return help_overview(call)
+    except UnknownCommand as unknown:
+        return _not_found(call, unknown)
     return one(command, prefix, views.say)
+
+
+def _not_found(call: Call[Plug], unknown: UnknownCommand) -> Doc:
+    """That there is no such command, or not for the asker; which one was perhaps meant, or those that there are."""
+    prefix = call.state.host.prefix
+    try:
+        only = find(plugin.commands, unknown.typed, prefix)
+    except UnknownCommand:
+        if unknown.nearest is not None:
+            return views.help_meant(_breakout(call), unknown.typed, unknown.nearest.path[-1])
+        return views.help_unknown(unknown.typed, help_overview(call))
+    return doc(explain(NotPermitted(only), prefix).blocks, help_overview(call).blocks)
+
+
+def _breakout(call: Call[Plug]) -> str:
+    """What commands begin with."""
+    return f"{call.state.host.prefix}{call.state.config.names[0]}"
 
 
 def names_no_command(call: Call[Plug], typed: str) -> bool:

@@ -32,6 +32,9 @@ from plugins.breakout.views.words import (
     text_n,
 )
 
+LONG_WORDS = 60
+"""Of what somebody typed, so much is said back."""
+
 
 def assigned(scene: Scene, told: Assigned) -> Doc:
     """Who sits where now."""
@@ -343,6 +346,23 @@ def nobody_to_call(scene: Scene) -> Doc:
         ask,
         say("`{p} help` lists what I can do.", p=scene.prefix),
     )
+
+
+def help_meant(prefix: str, typed: str, nearest: str) -> Doc:
+    """To somebody who asks about a command that there is not: the one that was perhaps meant."""
+    return doc(
+        say(
+            "There is no command “{typed}”. Did you mean `{p} help {nearest}`?", typed=typed, p=prefix, nearest=nearest
+        ),
+        say("`{p} help` lists those that there are.", p=prefix),
+    )
+
+
+def help_unknown(typed: str, overview: Doc) -> Doc:
+    """The same, where none comes near: all that there are."""
+    if len(typed) > LONG_WORDS:
+        typed = typed[:LONG_WORDS] + "…"
+    return doc(say("There is no command “{typed}”. There are:", typed=typed), overview.blocks)
 
 
 def help_withdrawn(scene: Scene, told: HelpTold) -> Doc:
