@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.commands.parsers import Named
+from bot.commands.refusals import WrongPlace
 from bot.matrix.events import Message
 from bot.matrix.ids import RoomId, UserId, server_of
 from bot.message.doc import Doc
@@ -26,6 +27,16 @@ from plugins.breakout.succession import named_successor
 
 MAIN, AT_DESK, BREAKOUT = "main room", "desk", "breakout room"
 """The kinds of places, in the words of the glossary."""
+
+_HERE_INSTEAD = {
+    ("me", BREAKOUT): "",
+    ("me", AT_DESK): "",
+    ("time", MAIN): "",
+    ("time", AT_DESK): "",
+    ("commands", MAIN): " help",
+    ("commands", AT_DESK): " help",
+}
+"""What does in a place, behind the prefix, what a command does that works elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,5 +187,20 @@ def described(about: Subject) -> dict[str, str]:
 
 async def explained(plug: Plug, unit: Unit, standing: Standing, error: Exception) -> Doc | None:
     """The sentence of a refusal of the rules, for somebody who stands so."""
+    prefix = f"{plug.host.prefix}{plug.config.names[0]}"
+    if isinstance(error, WrongPlace):
+        return _elsewhere(error, plug.host.prefix, prefix)
     hall = await look(unit, plug.config, plug.host.me, standing.home)
-    return views.explain(error, f"{plug.host.prefix}{plug.config.names[0]}", hall.names, standing.role)
+    return views.explain(error, prefix, hall.names, standing.role)
+
+
+def _elsewhere(error: WrongPlace, sign: str, prefix: str) -> Doc:
+    """Where the command works, and what works here instead, or leads there."""
+    here = _HERE_INSTEAD.get((error.command.path[-1], error.place))
+    way = f"{sign}back" if error.place == BREAKOUT and MAIN in error.command.where else None
+    return views.wrong_place(
+        sign + " ".join(error.command.path),
+        in_main=MAIN in error.command.where,
+        instead=None if here is None else f"{prefix}{here}",
+        way=way,
+    )

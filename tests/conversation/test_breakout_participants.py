@@ -409,3 +409,35 @@ async def test_who_has_no_room_yet_is_not_told_to_choose_while_the_rooms_close()
         await room.says("@ann", "!breakout start")
         await room.says("@ann", "!breakout end")
         assert "choose" not in await room.says("@bob", "!breakout")
+
+
+@pytest.mark.parametrize(
+    ("where", "typed", "named", "then"),
+    [
+        ("main", "!time", "only in a breakout room.\n\nHere it is !breakout.", "left: the rooms close at"),
+        ("main", "!commands", "only in a breakout room.\n\nHere it is !breakout help.", "!breakout me"),
+        ("main", "!back", "only in a breakout room.", None),
+        ("red", "!breakout me", "only in the main room.\n\nHere it is !breakout.", "You are in Red"),
+        ("red", "!breakout rejoin", "only in the main room.\n\n!back leads there.", "Class 7b"),
+    ],
+)
+async def test_what_works_elsewhere_names_what_works_here(where: str, typed: str, named: str, then: str | None) -> None:
+    async with conversation() as talk:
+        room = await under_way(talk, "!breakout start 20m")
+        there = room if where == "main" else talk.room_named("Red")
+        answer = await there.says("@bob", typed)
+        assert answer == f"{typed} does not work here, {named}"
+        if then is not None:
+            works = answer.split("Here it is ")[-1].rstrip(".") if "Here" in answer else "!back"
+            assert then in await there.says("@bob", works)
+
+
+@pytest.mark.parametrize(
+    ("typed", "instead"), [("!time", "!breakout"), ("!commands", "!breakout help"), ("!breakout me", "!breakout")]
+)
+async def test_the_desk_has_its_own_words_too(typed: str, instead: str) -> None:
+    async with conversation() as talk:
+        await under_way(talk, "!breakout start 20m")
+        desk = await at_the_desk(talk)
+        assert (await desk.says("@ann", typed)).endswith(f"Here it is {instead}.")
+        assert "does not work" not in await desk.says("@ann", instead)

@@ -37,7 +37,7 @@ from plugins.breakout.views.outcomes import (
     who_is_here,
 )
 from plugins.breakout.views.planned import room_removed, room_renamed, rooms_added, set_up, task_changed
-from plugins.breakout.views.refusals import explain
+from plugins.breakout.views.refusals import explain, wrong_place
 from plugins.breakout.views.rooms import desk_texts, read_room_name, read_task, stray_texts, texts_of
 from plugins.breakout.views.said import (
     broadcast,
@@ -117,4 +117,5 @@ __all__ = [
     "unreachable",
     "visit",
     "who_is_here",
+    "wrong_place",
 ]

@@ -70,6 +70,17 @@ def _for(refusal: type[R]) -> Callable[[Callable[[R, Teller], Iterable[Para]]], 
     return keep
 
 
+def wrong_place(command: str, *, in_main: bool, instead: str | None, way: str | None) -> Doc:
+    """Where the command works; with what does the same here `instead`, or is the `way` to where it works."""
+    if in_main:
+        said = say("`{command}` does not work here, only in the main room.", command=command)
+    else:
+        said = say("`{command}` does not work here, only in a breakout room.", command=command)
+    if instead is not None:
+        return doc(said, say("Here it is `{instead}`.", instead=instead))
+    return doc(said, say("`{way}` leads there.", way=way)) if way else doc(said)
+
+
 def worded() -> frozenset[type[r.Refusal]]:
     """The refusals that have words; a test asks for all of them."""
     return frozenset(_words)
