@@ -14,7 +14,7 @@ from bot.commands.read import html_after
 from bot.commands.refusals import HostRefusal, Missing, TooMuch
 from bot.commands.words import Line, Word
 from bot.message.doc import Relayed
-from plugins.breakout.domain.changes.rooms import check_name, find_room
+from plugins.breakout.domain.changes.rooms import RENAMES, check_name, find_room
 from plugins.breakout.domain.model import Room, Session
 from plugins.breakout.domain.refusals import AmbiguousRoom, Refusal, UnknownRoom
 
@@ -268,7 +268,8 @@ def rename(line: Line, known: Known) -> Rename:
 
     def parts(position: int) -> Rename:
         name = " ".join(word.text for word in line.words[position + 1 :]).strip(" .")
-        return Rename(_room(line.words[:position], known, "rename").number, check_name(name))
+        number = _room(line.words[:position], known, "rename").number
+        return Rename(number, check_name(name, RENAMES.format(number=number)))
 
     if not any(word.fold in _TO for word in line.words[1:]):
         raise Missing("the new name", "breakout rename 2 to Team Delta")

@@ -465,3 +465,11 @@ async def test_a_board_that_is_asked_for_is_the_one_that_is_kept_up_to_date() ->
         await talk.passes(60)
         boards = [text for text in room.said if "are open" in text and "1. Red" in text]
         assert ["1 of 2 here" in board for board in boards] == [False, True]
+
+
+async def test_an_end_that_is_moved_too_far_is_answered_with_an_example_of_extend() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk, "!breakout start 2h")
+        answer = await room.says("@ann", "!breakout extend 23h")
+        assert answer == "The rooms close at most 1 day from now. Try less, such as !breakout extend 5m."
+        assert "The rooms close at" in await room.says("@ann", "!breakout extend 5m")

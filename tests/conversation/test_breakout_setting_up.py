@@ -105,6 +105,10 @@ async def test_the_whole_plan_fits_into_one_message() -> None:
         ("!breakout setup groups of 1", "groups of"),
         ("!breakout setup Red", "One room only? Separate names by commas."),
         ("!breakout setup 3 foo", "I do not understand “foo” after `!breakout setup 3`"),
+        (
+            "!breakout setup 3 chose",
+            "choose, max 8, here, everyone or open, such as !breakout setup 3 choose",
+        ),
         ("!breakout setup groups of", "how many people to a group: !breakout setup groups of 4"),
         ("!breakout setup groups here", "how many people to a group: !breakout setup groups of 4"),
         ("!breakout setup in groups of.", "how many people to a group: !breakout setup groups of 4"),
@@ -530,3 +534,28 @@ async def test_help_about_a_moderator_s_command_says_whose_it_is() -> None:
         answer = await room.says("@bob", "!breakout help setup")
         assert answer.startswith("Only a moderator can use !breakout setup.")
         assert "!breakout rejoin" in answer
+
+
+@pytest.mark.parametrize(
+    ("typed", "example"),
+    [
+        ("rename green to 2", "rename 2 to Team Delta"),
+        ("rename red to Gamma: x", "rename 1 to Team Delta"),
+        ("add 7", "add Team Gamma"),
+        ("add all", "add Team Gamma"),
+    ],
+)
+async def test_a_bad_name_is_answered_with_an_example_of_the_command_that_was_typed(typed: str, example: str) -> None:
+    async with conversation() as talk:
+        room = await planned(talk)
+        answer = await room.says("@ann", f"!breakout {typed}")
+        assert answer.endswith(f"Try !breakout {example}.")
+        assert "Team" in await room.says("@ann", f"!breakout {example}")
+
+
+async def test_a_room_too_many_is_not_answered_with_another_plan() -> None:
+    async with conversation({"breakout": {"max_rooms": 2}}) as talk:
+        room = await planned(talk)
+        answer = await room.says("@ann", "!breakout add Blue")
+        assert "setup" not in answer
+        assert "Room" not in await room.says("@ann", "!breakout rename 2 to Team Delta")

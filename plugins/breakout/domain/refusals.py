@@ -58,12 +58,13 @@ class BadRoomCount(Refusal):
 
 @dataclass(eq=False)
 class TooManyRooms(Refusal):
-    """More rooms than `max_rooms`; `people` where groups of `size` made so many."""
+    """More rooms than `max_rooms`; `people` where groups of `size` made so many; `adding` to those that there are."""
 
     count: int
     limit: int
     size: int | None = None
     people: int = 0
+    adding: bool = False
 
 
 @dataclass(eq=False)
@@ -93,10 +94,11 @@ class NameFault(StrEnum):
 
 @dataclass(eq=False)
 class BadRoomName(Refusal):
-    """A name that no room may have."""
+    """A name that no room may have; `example` is a line with a better one, without the prefix."""
 
     name: str
     why: NameFault
+    example: str
 
 
 @dataclass(eq=False)
@@ -289,10 +291,11 @@ class NoTimer(Refusal):
 
 @dataclass(eq=False)
 class BadLength(Refusal):
-    """A length of time that is not above zero and at most `limit`."""
+    """A length of time that is not above zero and at most `limit`; of `extend`, together with what is left."""
 
     length: timedelta
     limit: timedelta
+    command: str
 
 
 @dataclass(eq=False)

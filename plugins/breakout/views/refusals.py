@@ -157,6 +157,13 @@ def _(e: r.TooManyRooms, t: Teller) -> Iterable[Para]:
             limit=e.limit,
             p=t.prefix,
         )
+    elif e.adding:
+        yield say(
+            "{count} rooms are too many; {limit} is the most. `{p} rename 2 to Team Delta` gives one another name.",
+            count=e.count,
+            limit=e.limit,
+            p=t.prefix,
+        )
     else:
         yield say(
             "{count} rooms are too many; {limit} is the most: `{p} setup {limit}`.",
@@ -178,7 +185,7 @@ def _(e: r.BadCapacity, t: Teller) -> Iterable[Para]:
 
 @_for(r.BadRoomName)
 def _(e: r.BadRoomName, t: Teller) -> Iterable[Para]:
-    example = say(" Try `{p} setup Team Alpha, Team Beta`.", p=t.prefix).parts
+    example = say(" Try `{p} {example}`.", p=t.prefix, example=e.example).parts
     match e.why:
         case r.NameFault.EMPTY:
             said = say("A room needs a name.")
@@ -210,7 +217,8 @@ def _(e: r.OneRoomOnly, t: Teller) -> Iterable[Para]:
 def _(e: r.NotUnderstood, t: Teller) -> Iterable[Para]:
     yield say("I do not understand “{typed}” after `{p} setup {before}`.", typed=e.typed, before=e.before, p=t.prefix)
     yield say(
-        "What can follow: `auto`, `manual`, `choose`, `here` or `everyone`, such as `{p} setup {before} choose`.",
+        "What can follow: `auto`, `manual`, `choose`, `max 8`, `here`, `everyone` or `open`, "
+        "such as `{p} setup {before} choose`.",
         before=e.before,
         p=t.prefix,
     )
@@ -373,10 +381,16 @@ def _(e: r.NoTimer, t: Teller) -> Iterable[Para]:
 
 @_for(r.BadLength)
 def _(e: r.BadLength, t: Teller) -> Iterable[Para]:
+    p, most = t.prefix, length(e.limit)
+    if e.command == "extend":
+        yield say("The rooms close at most {limit} from now. Try less, such as `{p} extend 5m`.", limit=most, p=p)
+        return
+    example = f"{e.command} {'2m' if e.command == 'end' else '20m'}"
     yield say(
-        "That is no length of time here; {limit} is the most, such as `{p} timer 20m`.",
-        limit=length(e.limit),
-        p=t.prefix,
+        "That is no length of time here; {limit} is the most, such as `{p} {example}`.",
+        limit=most,
+        p=p,
+        example=example,
     )
 
 

@@ -72,7 +72,7 @@ def end(
     session = require(session, "end")
     closing = session.phase is Phase.CLOSING
     if notice is not None:
-        check_length(notice, settings)
+        check_length(notice, settings, "end")
     if closing and notice is None and not at_once:
         _require_not_just_given(session, by, now)
         at_once = True

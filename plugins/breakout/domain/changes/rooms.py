@@ -59,10 +59,14 @@ class TaskChanged:
     rooms: tuple[Room, ...]
 
 
-def check_name(name: str) -> str:
+SETS_UP, ADDS, RENAMES = "setup Team Alpha, Team Beta", "add Team Gamma", "rename {number} to Team Delta"
+"""Lines with good names, of the commands that take names."""
+
+
+def check_name(name: str, example: str = SETS_UP) -> str:
     """The name without outer spaces and with single inner ones; raises `BadRoomName`."""
     if fault := _fault(name.strip()):
-        raise BadRoomName(name.strip(), fault)
+        raise BadRoomName(name.strip(), fault, example)
     return " ".join(name.split())
 
 
@@ -82,9 +86,9 @@ def _fault(name: str) -> NameFault | None:
     return None
 
 
-def check_names(names: Sequence[str], taken: Sequence[str] = ()) -> tuple[str, ...]:
+def check_names(names: Sequence[str], taken: Sequence[str] = (), example: str = SETS_UP) -> tuple[str, ...]:
     """The names, each good and none twice nor among `taken`; raises `BadRoomName` or `DuplicateRoomName`."""
-    good = tuple(check_name(name) for name in names)
+    good = tuple(check_name(name, example) for name in names)
     seen = {name.casefold() for name in taken}
     for name in good:
         if name.casefold() in seen:
@@ -143,10 +147,10 @@ def add_rooms(session: Session | None, names: Sequence[str], *, settings: Settin
     session = require(session, "add")
     if not names:
         raise NoRooms
-    good = check_names(names, [room.name for room in session.open_rooms])
+    good = check_names(names, [room.name for room in session.open_rooms], ADDS)
     count = len(session.open_rooms) + len(good)
     if count > settings.max_rooms:
-        raise TooManyRooms(count, settings.max_rooms)
+        raise TooManyRooms(count, settings.max_rooms, adding=True)
     first = next_number(session)
     added = tuple(Room(number, name) for number, name in enumerate(good, first))
     return Change(replace(session, rooms=session.rooms + added, group_size=None), added)
@@ -189,7 +193,8 @@ def rename_room(session: Session | None, number: int, name: str) -> Change[Renam
     """Give a room another name; its own name in other letters is allowed."""
     session = require(session, "rename")
     room = session.room(number)
-    (good,) = check_names([name], [other.name for other in session.open_rooms if other.number != number])
+    others = [other.name for other in session.open_rooms if other.number != number]
+    (good,) = check_names([name], others, RENAMES.format(number=number))
     renamed = replace(room, name=good)
     return Change(session.with_room(renamed), RenamedRoom(renamed, room.name))
 

@@ -55,7 +55,7 @@ def start(
     """
     session = require(session, "start")
     if limit is not None:
-        check_length(limit, settings)
+        check_length(limit, settings, "start")
     started, told = gathered(session, people, settings, rng, Started)
     _require_seats(started, people)
     count = len(started.seats) if session.mode is not Mode.CHOOSE else len(participants(session, people))

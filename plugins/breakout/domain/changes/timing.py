@@ -69,11 +69,14 @@ def seconds(length: timedelta) -> int:
     return round(length.total_seconds())
 
 
-def check_length(length: timedelta, settings: Settings, left: timedelta | None = None) -> None:
-    """Raise `BadLength` for what is no length of a round; `left` of the session, where less than a whole one is."""
+def check_length(length: timedelta, settings: Settings, command: str, left: timedelta | None = None) -> None:
+    """Raise `BadLength` for what is no length of a round; `left` of the session, where less than a whole one is.
+
+    `command` asked for it.
+    """
     most = min(settings.max_timer, settings.max_duration if left is None else left)
     if not timedelta() < length <= most:
-        raise BadLength(length, max(_MINUTE, most - most % _MINUTE))
+        raise BadLength(length, max(_MINUTE, most - most % _MINUTE), command)
 
 
 def last_end(session: Session, now: datetime, settings: Settings) -> datetime:
@@ -93,7 +96,7 @@ def set_timer(
         if session.ends_at is None and session.limit is None:
             raise NoTimer("timer off")
     else:
-        check_length(length, settings, last_end(session, now, settings) - now)
+        check_length(length, settings, "timer", last_end(session, now, settings) - now)
     moment = None if length is None else now + length
     changed = with_end(replace(session, limit=None), moment, now, settings)
     return Change(changed, TimerSet(moment, None), _time_changed(changed, now, reopened=False))
@@ -105,17 +108,17 @@ def extend(session: Session | None, length: timedelta, *, now: datetime, setting
     While closing it counts from the end that the rooms were told, whoever gave it.
     """
     session = require(session, "extend")
-    check_length(length, settings)
+    check_length(length, settings, "extend")
     if session.ends_at is None:
         if session.limit is None:
             raise NoTimer("extend")
         longer = replace(session, limit=session.limit + length)
-        check_length(session.limit + length, settings)
+        check_length(session.limit + length, settings, "extend")
         return Change(longer, TimerSet(None, longer.limit))
     moment = session.ends_at + length
     if session.phase is Phase.CLOSING and session.timed_end is not None:
         moment = max(moment, session.timed_end)  # more time never ends up as less than the timer gave
-    check_length(moment - now, settings, last_end(session, now, settings) - now)
+    check_length(moment - now, settings, "extend", last_end(session, now, settings) - now)
     if session.phase is Phase.CLOSING:
         return reopened(session, moment, now, settings)
     changed = with_end(session, moment, now, settings)
