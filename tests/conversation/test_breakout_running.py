@@ -70,6 +70,21 @@ async def test_a_start_above_fifty_people_asks_first() -> None:
         assert talk.room_named("Red").invited == {"bob", "cleo"}
 
 
+async def test_the_question_before_a_start_says_how_long_and_a_second_one_takes_its_place() -> None:
+    async with conversation({"breakout": {"confirm_above": 3}}) as talk:
+        room = await planned(talk)
+        question = await room.says("@ann", "!breakout start")
+        assert question.startswith("Start now? 4 people will be invited into 2 rooms, without a time limit.")
+        assert "does not wait" not in question
+        question = await room.says("@ann", "!breakout start 20m")
+        assert question.startswith("Start now? 4 people will be invited into 2 rooms, for 20 minutes.")
+        assert "The question before this one does not wait for a yes any more." in question
+        await talk.passes(121)
+        assert "does not wait" not in await room.says("@ann", "!breakout start 15m")
+        answer = await room.says("@ann", "!breakout start confirm")
+        assert "They close 15 minutes after the invites are out." in answer
+
+
 async def test_the_typed_yes_works_within_two_minutes() -> None:
     async with conversation({"breakout": {"confirm_above": 3}}) as talk:
         room = await planned(talk)

@@ -26,8 +26,9 @@ class Change(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class ConfirmAsked:
-    """The question that waits for a yes, and what saying yes would touch."""
+    """The question that waits for a yes, and what saying yes would touch; `again`: another one waits no more."""
 
     pending: Pending
     people: int
     rooms: int
+    again: bool = False

@@ -191,23 +191,22 @@ def confirm_asked(scene: Scene, told: ConfirmAsked, seconds: float, seconds_open
     """The question, and both ways to say yes; before a long start also which door is faster."""
     p = scene.prefix
     if told.pending.what is Confirm.START:
+        limit = told.pending.limit
+        values = {
+            "people": counted_people(told.people),
+            "rooms": counted_rooms(told.rooms),
+            "long": text("without a time limit") if limit is None else text("for {time}", time=length(limit)),
+        }
         if scene.plan.is_prepared or scene.plan.door is Door.OPEN:
-            question = say(
-                "Start now? {rooms} will open for {people}.",
-                people=counted_people(told.people),
-                rooms=counted_rooms(told.rooms),
-            )
+            question = say("Start now? {rooms} will open for {people}, {long}.", **values)
         else:
-            question = say(
-                "Start now? {people} will be invited into {rooms}.",
-                people=counted_people(told.people),
-                rooms=counted_rooms(told.rooms),
-            )
+            question = say("Start now? {people} will be invited into {rooms}, {long}.", **values)
+        former = [say("The question before this one does not wait for a yes any more.")] if told.again else []
         how = say("Tap ✅, or type `{p} start confirm`.", p=p)
         # Another `setup` closes the rooms of a round that has ended.
         open_too = seconds_open if scene.plan.phase is Phase.SET_UP else seconds
         faster = () if scene.plan.is_prepared else faster_door(scene, seconds, open_too)
-        return Doc((question, *how_long(seconds), *faster, how), keycaps=("✅",))
+        return Doc((question, *former, *how_long(seconds), *faster, how), keycaps=("✅",))
     if told.pending.what is Confirm.PREPARE:
         question = say(
             "Prepare now? {people} will be invited into {rooms}, which open at the start.",

@@ -61,7 +61,8 @@ def start(
     count = len(started.seats) if session.mode is not Mode.CHOOSE else len(participants(session, people))
     if count > settings.confirm_above and not confirmed:
         pending = Pending(Confirm.START, by, now + settings.confirm_within, key, limit)
-        asked = ConfirmAsked(pending, count, len(started.open_rooms))
+        again = session.pending is not None and now <= session.pending.until
+        asked = ConfirmAsked(pending, count, len(started.open_rooms), again=again)
         return Change(replace(session, pending=pending), asked)
     return _begun(started, told, by, limit, now, settings)
 
