@@ -19,7 +19,8 @@ async def test_setup_says_what_is_planned_for_whom() -> None:
         room = await a_class(talk)
         answer = await room.says("@ann", "!breakout setup 2")
         assert "2 breakout rooms are planned: Room 1 and Room 2" in answer
-        assert "5 people are in the main room, and 4 of them take part. All 4 have a seat." in answer
+        assert "5 people are in the main room, and 4 of them take part. None of them seems to be here." in answer
+        assert "here. All 4 have a seat." in answer
         assert "!breakout start 20m" in answer
 
 
@@ -376,9 +377,9 @@ async def test_moderators_are_never_met_with_silence() -> None:
     ("people", "here", "said"),
     [
         ((), 0, "1 person is in the main room, and nobody takes part."),
-        (("bob",), 0, "2 people are in the main room, and 1 of them takes part. They have a seat."),
+        (("bob",), 0, "1 of them takes part. They do not seem to be here. They have a seat."),
         (("bob",), 1, "2 people are in the main room, and 1 of them takes part. They seem to be here."),
-        (CLASS, 0, "5 people are in the main room, and 4 of them take part. All 4 have a seat."),
+        (CLASS, 0, "4 of them take part. None of them seems to be here. All 4 have a seat."),
         (CLASS, 1, "1 of 4 seems to be here."),
         (CLASS, 3, "3 of 4 seem to be here."),
         (CLASS, 4, "All 4 seem to be here."),

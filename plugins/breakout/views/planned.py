@@ -43,14 +43,14 @@ def set_up(scene: Scene, told: SetUp, seconds: float, seconds_open: float) -> Do
     return doc(
         head,
         _replaced(scene, told),
-        _who(scene, told),
+        _who(told),
         how_long(seconds),
         faster_door(scene, seconds, seconds_open),
         _after_setup(scene),
     )
 
 
-def _who(scene: Scene, told: SetUp) -> Para:
+def _who(told: SetUp) -> Para:
     """How many people there are, take part, seem to be here, and have a seat."""
     members, count = told.members, told.participants
     if not count:
@@ -72,9 +72,7 @@ def _who(scene: Scene, told: SetUp) -> Para:
             count,
             people=counted_people(members),
         )
-    # Without presence on the homeserver nobody seems to be here who has not spoken: that is not worth a word.
-    here = _seem_here(told.here, count) if told.here or scene.plan.here_only else Para(())
-    return Para((*first.parts, *_after(here), *_after(_seats(told))))
+    return Para((*first.parts, *_after(_seem_here(told.here, count)), *_after(_seats(told))))
 
 
 def _after(sentence: Para) -> tuple[Inline, ...]:
