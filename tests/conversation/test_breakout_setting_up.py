@@ -380,6 +380,8 @@ async def test_moderators_are_never_met_with_silence() -> None:
         (("bob",), 0, "1 of them takes part. They do not seem to be here. They have a seat."),
         (("bob",), 1, "2 people are in the main room, and 1 of them takes part. They seem to be here."),
         (CLASS, 0, "4 of them take part. None of them seems to be here. All 4 have a seat."),
+        (("bob", "cleo"), 0, "2 of them take part. None of them seems to be here. Both have a seat."),
+        (("bob", "cleo"), 2, "2 of them take part. Both seem to be here. Both have a seat."),
         (CLASS, 1, "1 of 4 seems to be here."),
         (CLASS, 3, "3 of 4 seem to be here."),
         (CLASS, 4, "All 4 seem to be here."),
@@ -560,3 +562,11 @@ async def test_a_room_too_many_is_not_answered_with_another_plan() -> None:
         answer = await room.says("@ann", "!breakout add Blue")
         assert "setup" not in answer
         assert "Room" not in await room.says("@ann", "!breakout rename 2 to Team Delta")
+
+
+async def test_the_only_room_is_spoken_of_as_one() -> None:
+    async with conversation() as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup 1")
+        answer = await room.says("@ann", "!breakout status purple")
+        assert answer == "There is no room “purple”. The only one is Room 1; its number works too."

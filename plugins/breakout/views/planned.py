@@ -25,6 +25,9 @@ from plugins.breakout.views.words import (
     setup_line,
 )
 
+BOTH = 2
+"""Of two people nobody says "all 2"."""
+
 
 def set_up(scene: Scene, told: SetUp, seconds: float, seconds_open: float) -> Doc:
     """What `setup` has planned, for whom, how long the start will take, and which door would be much faster.
@@ -84,6 +87,8 @@ def _seem_here(here: int, count: int) -> Para:
         return say("They seem to be here.") if here else say("They do not seem to be here.")
     if not here:
         return say("None of them seems to be here.")
+    if here == count == BOTH:
+        return say("Both seem to be here.")
     if here == count:
         return say("All {count} seem to be here.", count=count)
     return say_n("{count} of {all} seems to be here.", "{count} of {all} seem to be here.", here, all=count)
@@ -92,6 +97,8 @@ def _seem_here(here: int, count: int) -> Para:
 def _seats(told: SetUp) -> Para:
     if not told.seated:
         return say("Nobody has a seat yet.")
+    if told.seated == told.participants == BOTH:
+        return say("Both have a seat.")
     if told.seated == told.participants:
         return say_n("They have a seat.", "All {count} have a seat.", told.seated)
     return say_n("{count} of {all} has a seat.", "{count} of {all} have a seat.", told.seated, all=told.participants)

@@ -226,8 +226,10 @@ def _(e: r.NotUnderstood, t: Teller) -> Iterable[Para]:
 
 @_for(r.UnknownRoom)
 def _(e: r.UnknownRoom, t: Teller) -> Iterable[Para]:
-    yield say(
+    yield say_n(
+        "There is no room “{typed}”. The only one is {rooms}; its number works too.",
         "There is no room “{typed}”. The rooms are {rooms}; their numbers work too.",
+        len(e.rooms),
         typed=e.typed,
         rooms=_names(e.rooms) if in_a_row(e.numbers) else _numbered(e.rooms, e.numbers),
     )
