@@ -570,3 +570,23 @@ async def test_the_only_room_is_spoken_of_as_one() -> None:
         await room.says("@ann", "!breakout setup 1")
         answer = await room.says("@ann", "!breakout status purple")
         assert answer == "There is no room “purple”. The only one is Room 1; its number works too."
+
+
+@pytest.mark.parametrize("asked", ["groups of 2 everyone", "7 everyone", "A, B everyone"])
+async def test_too_many_rooms_are_answered_with_a_plan_for_the_same_people(asked: str) -> None:
+    async with conversation({"breakout": {"max_rooms": 1}}) as talk:
+        room = await a_class(talk)
+        answer = await room.says("@ann", f"!breakout setup {asked}")
+        assert "!breakout setup 1 everyone." in answer
+        assert "all take part" in await room.says("@ann", "!breakout setup 1 everyone")
+
+
+async def test_groups_that_have_become_too_many_at_the_start_are_answered_so_too() -> None:
+    async with conversation({"breakout": {"max_rooms": 2}}) as talk:
+        room = await a_class(talk)
+        await room.says("@ann", "!breakout setup groups of 2")
+        await talk.joins(room, "zoe")
+        await talk.joins(room, "yan")
+        assert "!breakout setup 2." in await room.says("@ann", "!breakout start")
+        assert "Both" not in await room.says("@ann", "!breakout setup 2")
+        assert "are opening" in await room.says("@ann", "!breakout start")

@@ -58,13 +58,17 @@ class BadRoomCount(Refusal):
 
 @dataclass(eq=False)
 class TooManyRooms(Refusal):
-    """More rooms than `max_rooms`; `people` where groups of `size` made so many; `adding` to those that there are."""
+    """More rooms than `max_rooms`; `people` where groups of `size` made so many; `adding` to those that there are.
+
+    `asked_with` are the words that were used with a number of rooms.
+    """
 
     count: int
     limit: int
     size: int | None = None
     people: int = 0
     adding: bool = False
+    asked_with: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)

@@ -148,14 +148,16 @@ def _(e: r.BadRoomCount, t: Teller) -> Iterable[Para]:
 
 @_for(r.TooManyRooms)
 def _(e: r.TooManyRooms, t: Teller) -> Iterable[Para]:
+    setup = setup_line(e.limit, e.asked_with)
     if e.size is not None:
         yield say(
-            "Groups of {size} would make {count} rooms of {people}, and {limit} is the most. Try `{p} setup {limit}`.",
+            "Groups of {size} would make {count} rooms of {people}, and {limit} is the most. Try `{p} {setup}`.",
             size=e.size,
             count=e.count,
             people=counted_people(e.people),
             limit=e.limit,
             p=t.prefix,
+            setup=setup,
         )
     elif e.adding:
         yield say(
@@ -166,10 +168,11 @@ def _(e: r.TooManyRooms, t: Teller) -> Iterable[Para]:
         )
     else:
         yield say(
-            "{count} rooms are too many; {limit} is the most: `{p} setup {limit}`.",
+            "{count} rooms are too many; {limit} is the most: `{p} {setup}`.",
             count=e.count,
             limit=e.limit,
             p=t.prefix,
+            setup=setup,
         )
 
 

@@ -67,7 +67,7 @@ def _recounted(session: Session, people: Sequence[Person], settings: Settings, r
     if any(seat.by_hand or session.mode is Mode.CHOOSE for seat in session.seats.values()):
         return session
     everybody = (*session.seats, *to_deal(session, people))
-    count = count_groups(len(everybody), session.group_size, settings)
+    count = count_groups(len(everybody), session.group_size, settings, session.asked_with)
     rooms = session.open_rooms
     if count == len(rooms):
         return session

@@ -110,7 +110,7 @@ def set_up(
         taps=known.taps if known else frozenset(),
         board=same.board if same else 0,
     )
-    fresh = replace(fresh, rooms=_rooms(layout, len(to_deal(fresh, people)), settings))
+    fresh = replace(fresh, rooms=_rooms(layout, len(to_deal(fresh, people)), settings, fresh.asked_with))
     fresh = _seated(fresh, layout, people, rng)
     told = SetUp(
         replaced=known if known and known.rooms else None,
@@ -141,14 +141,14 @@ def _mode(layout: Layout, settings: Settings) -> Mode:
     return mode
 
 
-def _rooms(layout: Layout, people: int, settings: Settings) -> tuple[Room, ...]:
+def _rooms(layout: Layout, people: int, settings: Settings, asked_with: tuple[str, ...]) -> tuple[Room, ...]:
     if layout.group_size is not None:
-        return numbered(count_groups(people, layout.group_size, settings))
+        return numbered(count_groups(people, layout.group_size, settings, asked_with))
     if layout.count is not None:
         if layout.count < 1:
             raise BadRoomCount(layout.count, settings.max_rooms)
         if layout.count > settings.max_rooms:
-            raise TooManyRooms(layout.count, settings.max_rooms)
+            raise TooManyRooms(layout.count, settings.max_rooms, asked_with=asked_with)
         return numbered(layout.count)
     names = check_names(layout.names or [line.room for line in layout.lines])
     if not names:
@@ -156,17 +156,17 @@ def _rooms(layout: Layout, people: int, settings: Settings) -> tuple[Room, ...]:
     if len(names) == 1 and not layout.lines:
         raise OneRoomOnly(names[0])
     if len(names) > settings.max_rooms:
-        raise TooManyRooms(len(names), settings.max_rooms)
+        raise TooManyRooms(len(names), settings.max_rooms, asked_with=asked_with)
     return tuple(Room(number, name) for number, name in enumerate(names, 1))
 
 
-def count_groups(people: int, size: int, settings: Settings) -> int:
-    """How many rooms groups of `size` make; raises `BadGroupSize` or `TooManyRooms`."""
+def count_groups(people: int, size: int, settings: Settings, asked_with: tuple[str, ...]) -> int:
+    """How many rooms groups of `size` make; raises `BadGroupSize` or `TooManyRooms` (with the words `asked_with`)."""
     if size < SMALLEST_GROUP:
         raise BadGroupSize(size)
     count = room_count(people, size)
     if count > settings.max_rooms:
-        raise TooManyRooms(count, settings.max_rooms, size, people)
+        raise TooManyRooms(count, settings.max_rooms, size, people, asked_with=asked_with)
     return count
 
 
