@@ -252,7 +252,7 @@ class Dispatcher:
     async def _carry_out(self, plugin: Running, unit: Unit, message: Message, deed: Deed) -> Outcome:
         declaration, found, standing = plugin.loaded.plugin, deed.found, deed.standing
         if isinstance(found, Unknown):
-            raise UnknownCommand(found.typed, found.nearest(standing))
+            raise UnknownCommand(found.typed, *found.nearest(standing))
         command = found.command
         if standing.role < command.role:
             raise NotPermitted(command)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 from bot.commands.bind import parameters
@@ -20,6 +20,8 @@ SURE, SHORTEST_GUESS = 0.85, 6
 """How like one of ours a first word must be, and how long, to be taken for it."""
 
 _TRAILING = ",;:.!?"
+_MOST_NEAR, _AS_NEAR = 4, 0.1
+"""So many names are compared, and what is so little further away is about as near."""
 
 _GLUED = re.compile(r"([^\W\d]+)(\d.*)", re.DOTALL)
 
@@ -50,17 +52,30 @@ class Unknown:
         """The known words and the first unknown one, without the sign that ends a sentence."""
         return " ".join((*self.path, *(word.text.rstrip(_TRAILING) or word.text for word in self.line.words[:1])))
 
-    def nearest(self, standing: Standing) -> Command | None:
-        """The command that was perhaps meant, of those that the asker may run in this place; else `help`."""
+    def nearest(self, standing: Standing) -> tuple[Command, ...]:
+        """The commands that were perhaps meant, of those that the asker may run in this place; else `help`.
+
+        The likeliest first, and a second one where it is about as likely.
+        """
         known = {
             name: c for name, c in self.known.items() if not c.hidden and permitted(c, standing.role, standing.place)
         }
         longest = max((name.count(" ") + 1 for name in known), default=0)
         for length in range(min(longest, len(self.line.words)), 0, -1):
-            typed = " ".join(word.fold for word in self.line.words[:length])
-            if close := get_close_matches(typed, known, 1):
-                return known[close[0]]
-        return known.get("help")
+            if close := _close(" ".join(word.fold for word in self.line.words[:length]), known):
+                return close
+        return (known["help"],) if "help" in known else ()
+
+
+def _close(typed: str, known: Mapping[str, Command]) -> tuple[Command, ...]:
+    """The command whose name is nearest, and the next one where it is about as near; none where none is near."""
+    names = get_close_matches(typed, known, _MOST_NEAR)
+    if not names:
+        return ()
+    best, *others = names
+    least = SequenceMatcher(None, best, typed).ratio() - _AS_NEAR
+    also = (known[name] for name in others if SequenceMatcher(None, name, typed).ratio() >= least)
+    return (known[best], *[command for command in also if command is not known[best]][:1])
 
 
 def permitted(command: Command, role: Role, place: str) -> bool:

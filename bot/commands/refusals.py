@@ -32,10 +32,11 @@ class WrongPlace(HostRefusal):
 
 @dataclass(eq=False)
 class UnknownCommand(HostRefusal):
-    """No such command; `nearest` is one that the asker may run and may have meant."""
+    """No such command; `nearest` is one that the asker may run and may have meant, `other` another one."""
 
     typed: str
     nearest: Command | None = None
+    other: Command | None = None
 
 
 class Fault(StrEnum):

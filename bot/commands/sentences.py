@@ -111,6 +111,13 @@ def _sentence(refusal: HostRefusal, prefix: str) -> Para:
                 command=path_of(command, prefix),
                 places=_list(sorted(command.where)),
             )
+        case UnknownCommand(typed, Command() as nearest, Command() as other):
+            return say(
+                "There is no command `{typed}`. Did you mean `{nearest}`, or `{other}`?",
+                typed=prefix + _short(typed),
+                nearest=example_of(nearest, prefix),
+                other=example_of(other, prefix),
+            )
         case UnknownCommand(typed, None):
             return say("There is no command `{typed}`.", typed=prefix + _short(typed))
         case UnknownCommand(typed, Command(path=(*_, "help")) as lists):

@@ -73,6 +73,10 @@ def body(doc: Doc) -> str:
             UnknownCommand("rooms strat", START),
             "There is no command !rooms strat. Did you mean !rooms start 20m?",
         ),
+        (
+            UnknownCommand("rooms strat", START, HELP),
+            "There is no command !rooms strat. Did you mean !rooms start 20m, or !help TEXT?",
+        ),
         (BadDuration("abc"), "“abc” is no length of time. 90s, 20m and 1h30m are."),
         (BadDuration("0", Fault.NOT_POSITIVE), "“0” is too short. 90s, 20m and 1h30m work."),
         (BadDuration("99h", Fault.TOO_LONG, most=timedelta(hours=24)), "“99h” is too long: 24h is the most."),
