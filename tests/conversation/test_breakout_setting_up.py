@@ -402,6 +402,7 @@ async def test_who_asked_for_those_who_are_here_is_told_that_nobody_seems_to_be(
         room = await a_class(talk)
         answer = await room.says("@ann", "!breakout setup 2 here")
         assert "None of them seems to be here. Nobody has a seat yet." in answer
+        assert "Whoever is here at the start gets a seat. Ask with !breakout checkin, or seat everybody:" in answer
 
 
 async def test_with_everyone_the_moderators_take_part() -> None:

@@ -11,7 +11,7 @@ from plugins.breakout.domain.changes.setup import SetUp
 from plugins.breakout.domain.model import Mode, Phase, Room
 from plugins.breakout.scene import Scene
 from plugins.breakout.views.doors import faster_door
-from plugins.breakout.views.refusals import how_to_seat
+from plugins.breakout.views.refusals import ask_who_is_here, how_to_seat
 from plugins.breakout.views.words import (
     counted_people,
     how_long,
@@ -123,13 +123,7 @@ def _after_setup(scene: Scene) -> Para:
     empty = [room for room in session.open_rooms if not session.people_of(room.number)]
     match session.mode:
         case Mode.AUTO if not session.seats:
-            comes = (
-                say("Whoever is here at the start gets a seat.")
-                if session.here_only
-                else (say("Whoever joins this room before the start gets a seat."))
-            )
-            mend = how_to_seat(nobody_to_seat(session, scene.hall.people), p)
-            return Para((*comes.parts, *_after(mend)))
+            return _who_will_be_seated(scene)
         case Mode.AUTO if empty:
             return say(
                 "There are more rooms than people, so it cannot start. Try `{p} {setup}`.",
@@ -144,6 +138,17 @@ def _after_setup(scene: Scene) -> Para:
             return say("Next: `{p} assign @ann @bob to 1`, then `{p} start 20m`.", p=p)
         case Mode.CHOOSE:
             return say("People choose with the numbers on the board. Next: `{p} start 20m`.", p=p)
+
+
+def _who_will_be_seated(scene: Scene) -> Para:
+    """Where nobody has a seat yet: who gets one, and what brings it about."""
+    p, nobody = scene.prefix, nobody_to_seat(scene.plan, scene.hall.people)
+    if not nobody.here_only:
+        comes, mend = say("Whoever joins this room before the start gets a seat."), how_to_seat(nobody, p)
+    else:
+        comes = say("Whoever is here at the start gets a seat.")
+        mend = ask_who_is_here(nobody, p) if nobody.willing else how_to_seat(nobody, p)
+    return Para((*comes.parts, *_after(mend)))
 
 
 def rooms_added(scene: Scene, rooms: Sequence[Room]) -> Doc:

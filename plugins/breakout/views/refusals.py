@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bot.message.doc import Doc, Inline, Name, Para, doc
+from bot.message.doc import Doc, Inline, Name, Para, Text, doc
 from bot.plugin import Role
 from plugins.breakout.domain import refusals as r
 from plugins.breakout.domain.model import Mode, Phase
@@ -299,10 +299,8 @@ def how_to_seat(e: r.NobodyToSeat, prefix: str) -> Para:
     if e.mode is Mode.MANUAL and e.willing:
         return say("Nobody has a seat yet. Seat people with `{p} assign @ann @bob to 1`, or all with `{p} fill`.", p=p)
     if e.willing and e.here_only:
-        setup = setup_line(min(e.rooms, e.willing), without_here)
-        return say(
-            "Nobody seems to be here. Ask with `{p} checkin`, or seat everybody: `{p} {setup}`.", p=p, setup=setup
-        )
+        ask = ask_who_is_here(e, p)
+        return Para((*say("Nobody seems to be here.").parts, Text(" "), *ask.parts))
     if e.willing:
         return say("Nobody has a seat. `{p} fill` seats those who take part.", p=p)
     if e.participants:
@@ -315,6 +313,12 @@ def how_to_seat(e: r.NobodyToSeat, prefix: str) -> Para:
         setup = setup_line(count, ["everyone", *(e.asked_with if here else without_here)])
         return say("Only moderators are here. Seat them too with `{p} {setup}`.", p=p, setup=setup)
     return say("Nobody is here to seat. Invite people into this room first, then `{p} start`.", p=p)
+
+
+def ask_who_is_here(e: r.NobodyToSeat, prefix: str) -> Para:
+    """What seats people where only those who are here are seated, and nobody is."""
+    setup = setup_line(min(e.rooms, e.willing), [word for word in e.asked_with if word != "here"])
+    return say("Ask with `{p} checkin`, or seat everybody: `{p} {setup}`.", p=prefix, setup=setup)
 
 
 @_for(r.RoomsWouldBeEmpty)
