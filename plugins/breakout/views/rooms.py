@@ -44,7 +44,11 @@ def texts_of(scene: Scene, room: Room) -> Texts:
     elif session.is_prepared and session.door is Door.OPEN:
         remove = text("This room opens at the start; {main} shows its link then.", main=scene.main_name)
     else:
-        remove = text("You have no place in this room any more; {main} shows where you are.", main=scene.main_name)
+        remove = text(
+            "You have no place in this room any more; {p} me in {main} says where you belong now.",
+            p=scene.prefix,
+            main=scene.main_name,
+        )
     return Texts(room_name(scene, room), topic, invite, remove)
 
 
