@@ -351,7 +351,7 @@ async def test_a_setup_after_the_end_says_that_the_former_rooms_are_closed_for_g
         room = await under_way(talk)
         await room.says("@ann", "!breakout end now")
         answer = await room.says("@ann", "!breakout setup 2")
-        assert "It takes the place of Red and Green: those rooms are closed for good." in answer
+        assert "The former Red and Green are closed for good." in answer
 
 
 async def test_deleting_a_running_session_locks_each_room_before_it_is_told_and_emptied() -> None:
@@ -486,5 +486,5 @@ async def test_an_end_that_is_moved_too_far_is_answered_with_an_example_of_exten
     async with conversation() as talk:
         room = await under_way(talk, "!breakout start 2h")
         answer = await room.says("@ann", "!breakout extend 23h")
-        assert answer == "The rooms close at most 1 day from now. Try less, such as !breakout extend 5m."
+        assert answer == "The rooms close at most 12 hours from now. Try less, such as !breakout extend 5m."
         assert "The rooms close at" in await room.says("@ann", "!breakout extend 5m")

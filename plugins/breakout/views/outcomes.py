@@ -39,28 +39,37 @@ LONG_WORDS = 60
 def assigned(scene: Scene, told: Assigned) -> Doc:
     """Who sits where now."""
     lines = [
-        *(say("{room}: {who}.", who=who, room=room) for room, who in _by_room(scene, told.seated)),
+        *(say("{room}: {who}.", who=who, room=room) for room, who, _ in _by_room(scene, told.seated)),
         *(
             say("{who} moves from {old} to {new}.", who=scene.name(user), old=scene.room(old), new=scene.room(new))
             for user, old, new in told.moved
         ),
         *(
-            say("{who} is invited to {room} again.", who=who, room=room)
-            for room, who in _by_room(scene, told.invited_again)
+            say_n("{who} is invited to {room} again.", "{who} are invited to {room} again.", count, who=who, room=room)
+            for room, who, count in _by_room(scene, told.invited_again)
         ),
-        *(say("{who} sits in {room} already.", who=who, room=room) for room, who in _by_room(scene, told.unchanged)),
+        *(
+            say_n("{who} sits in {room} already.", "{who} sit in {room} already.", count, who=who, room=room)
+            for room, who, count in _by_room(scene, told.unchanged)
+        ),
     ]
     if told.passed:
         passed = people(scene, told.passed)
-        lines.append(say("Not invited, since they passed this round: {who}.", who=passed))
+        said = say(
+            "Not invited, since they passed this round: {who}. `{p} rejoin`, typed by themselves, brings them back.",
+            who=passed,
+            p=scene.prefix,
+        )
+        lines.append(said)
     return doc(lines)
 
 
-def _by_room(scene: Scene, pairs: Iterable[tuple[str, int]]) -> list[tuple[Inline, tuple[Inline, ...]]]:
+def _by_room(scene: Scene, pairs: Iterable[tuple[str, int]]) -> list[tuple[Inline, tuple[Inline, ...], int]]:
+    """Each room, who of them it is about, and how many."""
     rooms: dict[int, list[str]] = {}
     for user, number in pairs:
         rooms.setdefault(number, []).append(user)
-    return [(scene.room(number), people(scene, users)) for number, users in rooms.items()]
+    return [(scene.room(number), people(scene, users), len(users)) for number, users in rooms.items()]
 
 
 def unassigned(scene: Scene, told: Unassigned) -> Doc:
@@ -167,10 +176,10 @@ def _gathered(scene: Scene, told: Gathered) -> list[Para]:
     lines: list[Para] = []
     if told.rooms_before != len(session.open_rooms):
         lines.append(say("Counted again: {before} before.", before=counted_rooms(told.rooms_before)))
-    lines += [say("New: {who} in {room}.", who=who, room=room) for room, who in _by_room(scene, told.newcomers)]
+    lines += [say("New: {who} in {room}.", who=who, room=room) for room, who, _ in _by_room(scene, told.newcomers)]
     lines += [
         say("Moved to even the groups: {who}, now in {room}.", who=who, room=room)
-        for room, who in _by_room(scene, [(user, new) for user, _, new in told.moved])
+        for room, who, _ in _by_room(scene, [(user, new) for user, _, new in told.moved])
     ]
     if told.gone:
         lines.append(

@@ -114,7 +114,14 @@ def _replaced(scene: Scene, told: SetUp) -> tuple[Para, ...]:
             say("`{p} prepare` invites everybody by the new plan.", p=scene.prefix),
         )
     if told.replaced.phase is Phase.ENDED:
-        return (say("It takes the place of {names}: those rooms are closed for good.", names=names),)
+        return (
+            say_n(
+                "The former {names} is closed for good.",
+                "The former {names} are closed for good.",
+                len(told.replaced.open_rooms),
+                names=names,
+            ),
+        )
     return (say("It replaces the plan of {names}.", names=names),)
 
 
