@@ -23,6 +23,7 @@ REASONS = {
     "closing": "The rooms are closing, so this has to wait",
     "first": "End first",
     "already": "running already",
+    "cancel": "end cancel takes that back",
     "calm": "Nothing is closing",
     "asked": "Nothing waits",
     "waits": "waits for a yes, not",
@@ -43,10 +44,10 @@ remove Green            | none | ✓      | ✓       | closing | ✓     | ✓
 rename Green to Blue    | none | ✓      | ✓       | closing | ✓     | ✓
 task all Read page 12   | none | ✓      | ✓       | closing | ✓     | ✓
 status                  | none | ✓      | ✓       | ✓       | ✓     | ✓
-prepare                 | none | ✓      | already | already | ✓     | ✓
-prepare confirm         | none | asked  | already | already | asked | waits
-start 20m               | none | ✓      | already | already | ✓     | ✓
-start confirm           | none | asked  | already | already | asked | waits
+prepare                 | none | ✓      | already | cancel  | ✓     | ✓
+prepare confirm         | none | asked  | already | cancel  | asked | waits
+start 20m               | none | ✓      | already | cancel  | ✓     | ✓
+start confirm           | none | asked  | already | cancel  | asked | waits
 timer 15m               | none | shut   | ✓       | closing | shut  | shut
 extend 5m               | none | shut   | ✓       | ✓       | shut  | shut
 end 2m                  | none | shut   | ✓       | ✓       | shut  | shut

@@ -113,7 +113,9 @@ def _(e: r.WrongPhase, t: Teller) -> Iterable[Para]:
 @_for(r.AlreadyRunning)
 def _(e: r.AlreadyRunning, t: Teller) -> Iterable[Para]:
     if e.phase is Phase.CLOSING:
-        yield say("The rooms are closing. `{p} end cancel` takes that back, `{p} end now` ends at once.", p=t.prefix)
+        yield say("The rooms are closing. `{p} end cancel` takes that back.", p=t.prefix)
+        if e.command.startswith("setup"):
+            yield say("End first: `{p} end now`, then set up again.", p=t.prefix)
     elif e.command.startswith(("start", "prepare")):
         yield say("The breakout rooms are running already. `{p} status` shows them.", p=t.prefix)
     else:
