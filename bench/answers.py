@@ -33,6 +33,7 @@ async def answers(results: Results, load: Size, starts: int, idle: int) -> None:
         await all_of(map(greeted, (mine, echoing, busy)))
         for operation in (SETUP, START):
             await measure(there, Obeying(ours), operation, mine)
+        await mine.join_where_invited()  # else a message that names who is not in would count as an answer
         asked = [(ours, mine), (echo, echoing)]
         rows = await _ask_all(asked, "idle", asyncio.create_task(asyncio.sleep(idle * EVERY)))
         for _ in range(starts):

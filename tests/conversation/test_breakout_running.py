@@ -486,5 +486,8 @@ async def test_an_end_that_is_moved_too_far_is_answered_with_an_example_of_exten
     async with conversation() as talk:
         room = await under_way(talk, "!breakout start 2h")
         answer = await room.says("@ann", "!breakout extend 23h")
-        assert answer == "The rooms close at most 12 hours from now. Try less, such as !breakout extend 5m."
-        assert "The rooms close at" in await room.says("@ann", "!breakout extend 5m")
+        assert answer == "The rooms close at most 12 hours from now: !breakout timer 12h sets that."
+        assert "The rooms close at" in await room.says("@ann", "!breakout timer 12h")
+        await talk.passes(11 * 3600 + 54 * 60)
+        answer = await room.says("@ann", "!breakout timer 20m")
+        assert "6 minutes is the most, such as !breakout timer 6m." in answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from bot.message.doc import Doc, Inline, Name, Para, Text, doc
@@ -22,6 +23,7 @@ from plugins.breakout.views.words import (
     setup_line,
     taken_out,
     text,
+    typed_length,
     with_number,
 )
 
@@ -394,9 +396,13 @@ def _(e: r.NoTimer, t: Teller) -> Iterable[Para]:
 def _(e: r.BadLength, t: Teller) -> Iterable[Para]:
     p, most = t.prefix, length(e.limit)
     if e.command == "extend":
-        yield say("The rooms close at most {limit} from now. Try less, such as `{p} extend 5m`.", limit=most, p=p)
+        example = f"timer {typed_length(e.limit)}"
+        yield say(
+            "The rooms close at most {limit} from now: `{p} {example}` sets that.", limit=most, p=p, example=example
+        )
         return
-    example = f"{e.command} {'2m' if e.command == 'end' else '20m'}"
+    usual = timedelta(minutes=2 if e.command == "end" else 20)
+    example = f"{e.command} {typed_length(min(usual, e.limit))}"
     yield say(
         "That is no length of time here; {limit} is the most, such as `{p} {example}`.",
         limit=most,

@@ -79,6 +79,12 @@ def counted_rooms(count: int) -> str:
     return text_n("{count} room", "{count} rooms", count)
 
 
+def typed_length(length: timedelta) -> str:
+    """A length of whole minutes as people type it: `1h30m`."""
+    hours, minutes = divmod(round(length / timedelta(minutes=1)), 60)
+    return "".join((f"{hours}h" if hours else "", f"{minutes}m" if minutes or not hours else ""))
+
+
 def length(span: timedelta) -> str:
     """A length of time in words, in its two largest units."""
     seconds = max(0, round(span.total_seconds()))

@@ -369,6 +369,16 @@ def test_no_session_runs_for_ever_and_that_is_announced() -> None:
     assert isinstance(late.notices[0], PassedWhileDown)
 
 
+def test_a_timer_that_is_taken_away_leaves_the_end_that_was_announced() -> None:
+    announced = advance(running_session(), now=NOW + minutes(705), settings=SETTINGS).session
+    off = timing.set_timer(announced, None, now=NOW + minutes(706), settings=SETTINGS)
+    assert off.told.ends_at == NOW + timedelta(hours=12)
+    closing = advance(off.session, now=NOW + minutes(718), settings=SETTINGS).session
+    assert closing.phase is Phase.CLOSING
+    back = ending.cancel_end(closing, now=NOW + minutes(719), settings=SETTINGS)
+    assert back.told.ends_at == NOW + timedelta(hours=12)
+
+
 def test_ended_rooms_are_deleted_in_the_end_and_that_is_announced() -> None:
     ended, _ = ending.finish(running_session(), why=EndReason.TIMER, now=NOW, settings=SETTINGS)
     days = 24 * 60

@@ -59,7 +59,12 @@ def invites_out(session: Session) -> bool:
 
 
 def with_end(session: Session, moment: datetime | None, now: datetime, settings: Settings) -> Session:
-    """The session with this end; warnings that are longer than what is left count as given."""
+    """The session with this end; warnings that are longer than what is left count as given.
+
+    None is without one, except where it was announced that the session ends by itself: then it does.
+    """
+    if moment is None and session.duration_announced:
+        moment = last_end(session, now, settings)
     skipped = [warning for warning in settings.warnings if moment is not None and moment - warning <= now]
     return replace(session, ends_at=moment, warned=frozenset(seconds(warning) for warning in skipped))
 
@@ -99,7 +104,7 @@ def set_timer(
         check_length(length, settings, "timer", last_end(session, now, settings) - now)
     moment = None if length is None else now + length
     changed = with_end(replace(session, limit=None), moment, now, settings)
-    return Change(changed, TimerSet(moment, None), _time_changed(changed, now, reopened=False))
+    return Change(changed, TimerSet(changed.ends_at, None), _time_changed(changed, now, reopened=False))
 
 
 def extend(session: Session | None, length: timedelta, *, now: datetime, settings: Settings) -> Change[TimerSet]:
@@ -131,7 +136,9 @@ def reopened(session: Session, moment: datetime | None, now: datetime, settings:
     if moment is not None:
         session = replace(session, limit=None)
     session = with_end(session, moment, now, settings)
-    return Change(session, TimerSet(moment, session.limit, reopened=True), _time_changed(session, now, reopened=True))
+    return Change(
+        session, TimerSet(session.ends_at, session.limit, reopened=True), _time_changed(session, now, reopened=True)
+    )
 
 
 def _time_changed(session: Session, now: datetime, *, reopened: bool) -> tuple[Notice, ...]:
