@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.testing.harness import Room, conversation
+from bot.testing.harness import Room, conversation, user_id
 from tests.conversation.breakout import a_class, at_the_desk, planned, started, under_way
 
 
@@ -352,6 +352,26 @@ async def test_a_setup_after_the_end_says_that_the_former_rooms_are_closed_for_g
         await room.says("@ann", "!breakout end now")
         answer = await room.says("@ann", "!breakout setup 2")
         assert "The former Red and Green are closed for good." in answer
+
+
+async def test_who_is_left_without_a_seat_or_said_no_is_named_with_the_way_in() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        await room.says("@ann", "!breakout end now")
+        await room.says("@ann", "!breakout unassign @dan")
+        assert "Dan. !breakout fill seats them too." in await room.says("@ann", "!breakout shuffle")
+        await room.says("@cleo", "!breakout pass")
+        answer = await room.says("@ann", "!breakout assign @cleo to Green")
+        assert "Cleo. !breakout rejoin, typed by themselves, brings them back." in answer
+
+
+async def test_who_is_taken_out_is_told_how_to_learn_where_they_belong() -> None:
+    async with conversation() as talk:
+        room = await under_way(talk)
+        red = talk.room_named("Red ·")
+        await room.says("@ann", "!breakout unassign @bob")
+        assert "!breakout me in Class 7b" in red.raw.content("m.room.member", user_id("bob"))["reason"]
+        assert "rejoin" in await room.says("@bob", "!breakout me")
 
 
 async def test_deleting_a_running_session_locks_each_room_before_it_is_told_and_emptied() -> None:

@@ -362,6 +362,16 @@ def test_rejoin_promises_no_start_in_which_a_moderator_leaves_the_person_out(mod
     assert rejoin(seats.assign(session, [(user(1), 1)], people=PEOPLE).session, user(1))[1] is Rejoin.NEXT_ROUND
 
 
+def test_who_rejoins_counts_as_here_at_the_next_start() -> None:
+    people = pupils(8, here=4)
+    session = set_up(Layout(count=2, here=True), people).session
+    change = seats.rejoin(session, user(8), people=people, now=NOW, settings=SETTINGS)
+    assert change.told.how is Rejoin.NEXT_ROUND
+    begun = start(change.session, people)
+    assert user(8) in begun.seats
+    assert user(7) not in begun.seats
+
+
 def test_back_shows_the_person_in_main_until_he_writes() -> None:
     session = seats.go_back(all_in(running_session()), user(1)).session
     assert session.seats[user(1)].presence is Presence.IN_MAIN

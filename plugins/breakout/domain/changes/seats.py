@@ -359,6 +359,7 @@ def rejoin(
             session = seat_in_smallest(session, user)
         if not _takes_part(session, user):
             return _moderators_asked(session, user, now)
+        session = replace(session, taps=session.taps | {user})  # here, as by ✋: else `here` would leave them out
         return Change(session, Rejoined(Rejoin.NEXT_ROUND, _room_of(session, user)))
     if seat is None:
         return _seat_asked_for(session, user, now, settings)
