@@ -9,15 +9,10 @@ from datetime import datetime, timedelta
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.ending import NEAR_NOTICE, begin_closing, closing_notice, discard, finish
 from plugins.breakout.domain.changes.help import attended
-from plugins.breakout.domain.changes.observed import (
-    ask_to_go,
-    told,
-    ways_to_ask,
-    welcome_moment,
-    welcome_newcomers,
-)
+from plugins.breakout.domain.changes.observed import told
 from plugins.breakout.domain.changes.preparing import told_prepared
 from plugins.breakout.domain.changes.timing import begin_clock, invites_out, last_end, seconds, with_end
+from plugins.breakout.domain.changes.together import ask_to_go, ways_to_ask, welcome_moment, welcome_newcomers
 from plugins.breakout.domain.model import Door, Mode, Phase, Presence, Room, Session, Settings
 from plugins.breakout.domain.notices import (
     Deleted,

@@ -10,8 +10,8 @@ import pytest
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes import ending, observed, seats, timing
 from plugins.breakout.domain.changes import help as help_changes
-from plugins.breakout.domain.changes.observed import GOING_WAIT, NEWCOMERS_WAIT, welcome_moment
 from plugins.breakout.domain.changes.setup import Layout
+from plugins.breakout.domain.changes.together import PATIENCE, welcome_moment
 from plugins.breakout.domain.model import Phase, Presence, Session, Settings
 from plugins.breakout.domain.moments import advance, board_moment, next_moment, rough_left
 from plugins.breakout.domain.notices import (
@@ -143,7 +143,7 @@ def test_those_who_move_together_are_welcomed_together() -> None:
     session, who = three_on_the_way()
     said: list[Notice] = []
     for number, one in enumerate(who):
-        change = comes(session, one, 1, minutes(3) + number * NEWCOMERS_WAIT / 4)
+        change = comes(session, one, 1, minutes(3) + number * PATIENCE / 4)
         session, said = change.session, [*said, *change.notices]
     assert said == [WelcomeNewcomers("s1", 1, 1, NOW + minutes(3), who[0], tuple(who))]
 
@@ -153,7 +153,7 @@ def test_who_has_come_is_welcomed_soon_whoever_is_still_on_the_way() -> None:
     change = comes(session, who[1], 1, minutes(3))
     assert change.notices == ()
     moment = next_moment(change.session, SETTINGS)
-    assert moment == NOW + minutes(3) + NEWCOMERS_WAIT
+    assert moment == NOW + minutes(3) + PATIENCE
     soon = advance(change.session, now=moment, settings=SETTINGS)
     assert soon.notices == (WelcomeNewcomers("s1", 1, 1, NOW + minutes(3), who[1], (who[1],)),)
     assert welcome_moment(soon.session, 1) is None
@@ -200,8 +200,8 @@ def invited(session: Session, user: str, moment: timedelta) -> Change[None]:
 def test_who_goes_the_same_way_is_asked_in_one_message_when_all_are_invited() -> None:
     session, who = three_go_from_room_2()
     first = invited(session, who[0], minutes(3))
-    second = invited(first.session, who[1], minutes(3) + GOING_WAIT / 4)
-    third = invited(second.session, who[2], minutes(3) + GOING_WAIT / 2)
+    second = invited(first.session, who[1], minutes(3) + PATIENCE / 4)
+    third = invited(second.session, who[2], minutes(3) + PATIENCE / 2)
     assert (first.notices, second.notices) == ((), ())
     assert third.notices == (PleaseMove("s1", 1, who[0], 2, 1, NOW + minutes(3), tuple(who)),)
     assert advance(third.session, now=NOW + minutes(3.5), settings=SETTINGS).notices == ()
@@ -212,7 +212,7 @@ def test_who_has_gone_before_the_others_are_invited_is_not_asked() -> None:
     for one in who[:2]:
         session = invited(session, one, minutes(3)).session
     session = comes(session, who[0], 1, minutes(3)).session
-    third = invited(session, who[2], minutes(3) + GOING_WAIT / 2)
+    third = invited(session, who[2], minutes(3) + PATIENCE / 2)
     assert third.notices == (PleaseMove("s1", 1, who[1], 2, 1, NOW + minutes(3), (who[1], who[2])),)
 
 
@@ -221,7 +221,7 @@ def test_an_invite_that_is_long_in_going_out_keeps_nobody_from_being_asked() -> 
     for one in who[:2]:
         session = invited(session, one, minutes(3)).session
     moment = next_moment(session, SETTINGS)
-    assert moment == NOW + minutes(3) + GOING_WAIT
+    assert moment == NOW + minutes(3) + PATIENCE
     late = advance(session, now=moment, settings=SETTINGS)
     assert late.notices == (PleaseMove("s1", 1, who[0], 2, 1, NOW + minutes(3), (who[0], who[1])),)
     third = invited(late.session, who[2], minutes(3.5))

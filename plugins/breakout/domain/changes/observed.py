@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from plugins.breakout.domain.change import Change
 from plugins.breakout.domain.changes.people import left_main
 from plugins.breakout.domain.changes.rooms import stay_put
 from plugins.breakout.domain.changes.seats import INSIDE, given, rooms_with_space
+from plugins.breakout.domain.changes.together import ask_to_go, welcome_newcomers
 from plugins.breakout.domain.desired import Member
 from plugins.breakout.domain.model import Door, Help, Mode, Person, Phase, Presence, Room, Seat, Session, Settings
 from plugins.breakout.domain.notices import (
     Notice,
     OutsiderInvited,
-    PleaseMove,
     RoomMadeAnew,
     RoomReady,
     Unattended,
     WalkedIntoFull,
-    WelcomeNewcomers,
     WelcomePrepared,
     WelcomeRoom,
 )
 from plugins.breakout.domain.phases import is_running
-
-NEWCOMERS_WAIT = timedelta(seconds=10)
-"""So long somebody who came later waits for a welcome, at most, where others are on the way."""
-
-GOING_WAIT = timedelta(seconds=10)
-"""So long those who are invited to another room are not asked to go, at most, while others are to go with them."""
 
 
 def room_made(session: Session, number: int, room_id: str, *, locked: bool = False) -> Change[None]:
@@ -196,37 +189,6 @@ def _invited(session: Session, user: str, number: int, *, now: datetime, setting
     return Change(_with(session, moving, Presence.INVITED, now), None)
 
 
-def ask_to_go(session: Session, old: int, new: int, now: datetime) -> Change[None]:
-    """Ask those in the old room whose invites to the new one are out to go there; who has gone need not be asked.
-
-    One message for all who go the same way: it waits a little while an invite of one of them is not out.
-    """
-    seats = [seat for seat in session.people_of(new) if seat.moved_from == old]
-    unasked = [seat for seat in seats if _is_unasked(seat)]
-    if not unasked or not is_running(session):
-        return Change(session, None)
-    since = min(seat.unasked_since for seat in unasked if seat.unasked_since)
-    if now < since + GOING_WAIT and any(seat.presence is Presence.ASSIGNED for seat in seats):
-        return Change(session, None)
-    session = session.with_seats(*(replace(seat, unasked_since=None) for seat in unasked))
-    users = tuple(seat.user for seat in unasked)
-    return Change(session, None, (PleaseMove(session.id, session.round, users[0], old, new, since, users),))
-
-
-def ways_to_ask(session: Session) -> Mapping[tuple[int, int], datetime]:
-    """From which room to which people are still to be asked to go, and when they are, whoever's invite is not out."""
-    since: dict[tuple[int, int], datetime] = {}
-    for seat in session.seats.values():
-        if _is_unasked(seat) and seat.moved_from is not None and seat.unasked_since is not None:
-            way = seat.moved_from, seat.room
-            since[way] = min(seat.unasked_since, since.get(way, seat.unasked_since))
-    return {way: first + GOING_WAIT for way, first in since.items()}
-
-
-def _is_unasked(seat: Seat) -> bool:
-    return seat.unasked_since is not None and seat.presence is Presence.INVITED
-
-
 def brought_in(session: Session, user: str, number: int, *, now: datetime, settings: Settings) -> Change[None]:
     """The person is in that room without having tapped: invited and come in one, and asked to go nowhere."""
     before = _invited(session, user, number, now=now, settings=settings)
@@ -385,39 +347,6 @@ def _is_late(seat: Seat, welcomed: datetime | None) -> bool:
         return False
     invited = seat.presence is Presence.INVITED and seat.invited_at is not None and seat.invited_at > welcomed
     return invited or seat.presence is Presence.ASSIGNED
-
-
-def welcome_newcomers(session: Session, number: int, now: datetime) -> Change[None]:
-    """The welcome of those who were not there yet when the room was welcomed, and cannot read what was said then.
-
-    One message for all who come together: it waits a little while somebody is on the way there from another room.
-    """
-    seats = _newcomers(session, number)
-    if (since := _first_came(seats)) is None:
-        return Change(session, None)
-    if now < since + NEWCOMERS_WAIT and any(_is_on_the_way(seat) for seat in session.people_of(number)):
-        return Change(session, None)
-    session = session.with_seats(*(replace(seat, unwelcomed_since=None) for seat in seats))
-    users = tuple(seat.user for seat in seats)
-    return Change(session, None, (WelcomeNewcomers(session.id, session.round, number, since, users[0], users),))
-
-
-def welcome_moment(session: Session, number: int) -> datetime | None:
-    """When those who came into the room later are welcomed, whoever is still on the way."""
-    since = _first_came(_newcomers(session, number))
-    return since and since + NEWCOMERS_WAIT
-
-
-def _newcomers(session: Session, number: int) -> tuple[Seat, ...]:
-    return tuple(seat for seat in session.people_of(number) if seat.unwelcomed_since and seat.presence in INSIDE)
-
-
-def _first_came(seats: Sequence[Seat]) -> datetime | None:
-    return min((seat.unwelcomed_since for seat in seats if seat.unwelcomed_since), default=None)
-
-
-def _is_on_the_way(seat: Seat) -> bool:
-    return seat.moved_from is not None and seat.presence in (Presence.ASSIGNED, Presence.INVITED)
 
 
 def _went(session: Session, room: Room, user: str, before: str | None, *, by_self: bool, by_bot: bool) -> Session:
