@@ -14,7 +14,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from bot.clock import Clock
-from bot.errors import Foreign, Outdated, Permanent, RateLimited, Temporary
+from bot.errors import Foreign, Permanent, RateLimited, Temporary
 from bot.matrix.batch import batch_of, events_of, sync_filter
 from bot.matrix.crypto.cross_signing import Account, Chain, as_others_see_it, has_recovery
 from bot.matrix.crypto.encryption import ENCRYPTION, Encryption
@@ -311,9 +311,7 @@ class NioHomeserver:
         encryption = None if type_ in _NEVER_ENCRYPTED else self._encryption
         if encryption:
             await encryption.prepare(room)  # mostly all that takes long, while others have the turn
-        async with self.requests.turn(room, urgency):
-            if wanted is not None and not await wanted():
-                raise Outdated
+        async with self.requests.turn(room, urgency, wanted):
             if encryption:  # not earlier: while a turn is waited for, people come and go
                 type_, content = await encryption.sealed(room, type_, content)
             answer = await self.requests.noted("PUT", path("rooms", room, "send", type_, key), content)

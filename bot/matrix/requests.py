@@ -47,21 +47,21 @@ class Requests:
         timeout_s: float = USUAL_TIMEOUT,
         wanted: Wanted | None = None,
     ) -> Answer:
-        """A request that waits for its turn; refused for haste, it is the caller's to make again.
-
-        Raises `Outdated` where it is not `wanted` any more when its turn comes.
-        """
-        async with self.turn(room, urgency):
-            if wanted is not None and not await wanted():
-                raise Outdated
+        """A request that waits for its `turn`; refused for haste, it is the caller's to make again."""
+        async with self.turn(room, urgency, wanted):
             return await self.noted(method, where, body, query, limit=limit, timeout_s=timeout_s)
 
     @asynccontextmanager
-    async def turn(self, room: RoomId | None, urgency: Urgency) -> AsyncIterator[None]:
-        """The turn of a request about a room, for what has to be done then and not earlier."""
+    async def turn(self, room: RoomId | None, urgency: Urgency, wanted: Wanted | None = None) -> AsyncIterator[None]:
+        """The turn of a request about a room, for what has to be done then and not earlier.
+
+        Raises `Outdated` where it is not `wanted` any more when it comes.
+        """
         asked = time.monotonic()
         async with self.limiter.turn(room, urgency):
             self._metrics.turn_seconds.labels(urgency.name.lower()).observe(time.monotonic() - asked)
+            if wanted is not None and not await wanted():
+                raise Outdated
             yield
 
     async def noted(

@@ -60,6 +60,8 @@ class Mail:
 
 _MINE = (outbox.c.owner == bindparam("owner")) & (outbox.c.key == bindparam("key"))
 _UNSETTLED = outbox.c.settled_ms.is_(None)
+_MAY_COME = _UNSETTLED | (outbox.c.refused == OUTDATED)
+"""What a homeserver may still answer for: also what was dropped when it was on its way."""
 _BY_KEY = select(outbox).where(_MINE)
 _OF_GROUP = (
     select(outbox)
@@ -110,7 +112,7 @@ _REFERS = (
 )
 _SETTLED = (
     update(outbox)
-    .where(outbox.c.seq == bindparam("row"), _UNSETTLED | (outbox.c.refused == OUTDATED))
+    .where(outbox.c.seq == bindparam("row"), _MAY_COME)
     .values(event_id=bindparam("event"), refused=bindparam("why"), settled_ms=bindparam("now"))
     .returning(outbox.c.owner, outbox.c.group, outbox.c.wake, outbox.c.about, outbox.c.type)
 )
@@ -129,7 +131,7 @@ _LEFT_OF_GROUP = (
     .where(outbox.c.owner == bindparam("owner"), outbox.c.group == bindparam("group"), _UNSETTLED)
     .limit(1)
 )
-_SEQ_BY_KEY = select(outbox.c.seq, outbox.c.room).where(_MINE, _UNSETTLED | (outbox.c.refused == OUTDATED))
+_SEQ_BY_KEY = select(outbox.c.seq, outbox.c.room).where(_MINE, _MAY_COME)
 _OPEN = select(outbox.c.seq).where(outbox.c.seq == bindparam("row"), _UNSETTLED)
 _BY_EVENT = select(outbox.c.owner, outbox.c.key).where(
     outbox.c.event_id == bindparam("event"), outbox.c.about.is_(None)
