@@ -77,18 +77,21 @@ class EncryptedUser(RawUser):
                 await self._client.keys_upload()
             if self._client.should_query_keys:
                 await self._client.keys_query()
-        readable = self._late()
-        for room, part in response.rooms.join.items():
+        opened = {}
+        # Also where this person is out again: what was said before that comes by the same answer.
+        for room, part in (*response.rooms.join.items(), *response.rooms.leave.items()):
             for event in part.timeline.events:
                 if isinstance(event, MegolmEvent):
                     event.room_id = room
                     self._locked[event.event_id] = event
                 elif isinstance(event, Event) and event.decrypted:
-                    readable[event.event_id] = event
-        for part in answer.get("rooms", {}).get("join", {}).values():
-            for raw in part.get("timeline", {}).get("events", []):
-                if found := readable.get(raw["event_id"]):
-                    raw.update(_read(found))
+                    opened[event.event_id] = event
+        readable = self._late() | opened
+        for section in ("join", "leave"):
+            for part in answer.get("rooms", {}).get(section, {}).values():
+                for raw in part.get("timeline", {}).get("events", []):
+                    if found := readable.get(raw["event_id"]):
+                        raw.update(_read(found))
         return answer
 
     def _late(self) -> dict[str, Event]:

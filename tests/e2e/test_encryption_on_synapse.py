@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -186,6 +187,30 @@ async def test_who_comes_later_reads_on_and_who_has_gone_does_not(bot: Bot, pers
     await say(bot, room, "three")
     await ann.message("three", room)
     assert session_of(bot, room) != shared
+
+
+async def test_who_has_gone_reads_what_was_said_before_also_where_both_come_by_one_answer(
+    bot: Bot, person: Come, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await person("Ann"), await person("Bob")
+    room = await together(bot, ann, bob)
+    await bob.membership(room, bob, "join")
+    ask, asleep, awake = bob.call, asyncio.Event(), asyncio.Event()
+
+    async def once_awake(*request: Any, **more: Any) -> Any:
+        asleep.set()
+        await awake.wait()
+        return await ask(*request, **more)
+
+    monkeypatch.setattr(bob, "call", once_awake)
+    await say(bot, room, "one")  # answers the question that may be under way
+    await asleep.wait()
+    await say(bot, room, "two")
+    await ann.kick(room, bob)
+    awake.set()
+    await bob.membership(room, bob, "leave")
+    assert "two" in [seen.body for seen in bob.transcript if seen.section == "leave"]
+    assert not bob.unreadable()
 
 
 async def test_a_new_device_reads_on(bot: Bot, person: Come) -> None:

@@ -13,6 +13,9 @@ from plugins.breakout.demo.stage import LATE, MODERATORS, PARTICIPANTS, Stage
 MODERATOR = 50
 """From this level on one moderates."""
 
+ON_ITS_WAY = 1.0
+"""Seconds: what is sealed when somebody is asked in, and arrives after that, they cannot read, whoever sends it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -168,13 +171,11 @@ class _Checks:
     def _unreadable(self) -> Iterator[str]:
         rooms = {room.id: room for room in self._record.deleted}
         for name, user in self._people.items():
-            locked = [
-                seen
-                for seen in user.unreadable()
-                if seen.event["origin_server_ts"] >= rooms[seen.room].since(user.user_id)
-            ]
-            if locked:
-                yield f"{len(locked)} messages for {name}"
+            for seen in user.unreadable():
+                room = rooms[seen.room]
+                if (after := (seen.event["origin_server_ts"] - room.since(user.user_id)) / 1000) >= ON_ITS_WAY:
+                    sender = self._names.get(seen.sender, seen.sender)
+                    yield f"{name} cannot read what {sender} said in “{room.name}” {after:.1f} s after the invitation"
 
     def _deserted(self) -> Iterator[str]:
         for room in self._record.deleted:
