@@ -21,10 +21,10 @@ Section = Callable[[Results], Iterator[str]]
 
 
 def write(results: Results, page: Path, command: str) -> None:
-    """Put the report of these results into the page, in place of the former one, or at its end."""
-    text = page.read_text("utf-8")
+    """Put the report of these results into the page, in place of the former one, or at its end; or into a new page."""
+    text = page.read_text("utf-8") if page.exists() else ""
     if BEGIN not in text:
-        text = f"{text.rstrip()}\n\n{BEGIN}\n{FINISH}\n"
+        text = f"{text.rstrip()}\n\n{BEGIN}\n{FINISH}\n".lstrip()
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(FINISH)[2]
     page.write_text(f"{before}{BEGIN}\n\n{report(results, command)}\n{FINISH}{after}", "utf-8")

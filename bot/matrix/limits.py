@@ -16,11 +16,8 @@ from bot.errors import Outdated
 from bot.matrix.ids import RoomId
 from bot.matrix.ports import Pace, Urgency
 
-FEWEST_IN_FLIGHT, MOST_IN_FLIGHT = 4, 8
-"""Requests at a time, answers not counted."""
-
-WORTH_ONE_MORE = 0.05
-"""One more in flight is to serve so much more of them; one fewer may serve so much less."""
+IN_FLIGHT = 8
+"""Requests at a time, answers not counted: with 4 a start takes a tenth longer, and with 12 no less than with 8."""
 
 KEPT_FOR_ANSWERS = 2
 """Tokens that only an answer may take, so that somebody who types hears something."""
@@ -109,33 +106,6 @@ def per_second(longest: timedelta) -> float:
     return STOCK if TELLING.total_seconds() < seconds <= stock else 1 / seconds
 
 
-@dataclass(slots=True)
-class _Width:
-    """How few requests in flight serve most of them: one step, and back where it was not worth it.
-
-    What a busy homeserver has no time for only waits there, and everybody's answers with it.
-    """
-
-    now: int = FEWEST_IN_FLIGHT
-    _step: int = 1
-    _seconds: float = 0.0
-    _seen: int = 0
-    _before: float = 0.0
-
-    def note(self, seconds: float) -> None:
-        """A request took so long while others waited (throughput by Little's law: in flight by mean time)."""
-        self._seconds += seconds
-        self._seen += 1
-        if self._seen < 2 * MOST_IN_FLIGHT:
-            return
-        served = self.now * self._seen / max(self._seconds, _NOTHING)
-        is_worth_it = served >= self._before * (1 + WORTH_ONE_MORE * self._step)
-        if not is_worth_it or not FEWEST_IN_FLIGHT <= self.now + self._step <= MOST_IN_FLIGHT:
-            self._step = -self._step
-        self.now += self._step
-        self._before, self._seconds, self._seen = served, 0.0, 0
-
-
 @dataclass(order=True, slots=True)
 class _Turn:
     urgency: Urgency
@@ -188,7 +158,6 @@ class Limiter:
         self._new_rooms = Bucket(clock.now(), left=10, per_second=STOCK_ROOMS)
         self._new_rooms_refused = False
         self._seconds = _FIRST_GUESS
-        self._width = _Width()
         self._numbers = count()
         self._waiting: list[_Turn] = []
         self._in_flight: dict[int, _Turn] = {}
@@ -223,8 +192,6 @@ class Limiter:
     def note(self, seconds: float, limit: Limit = Limit.MESSAGES) -> None:
         """One request was answered after so long."""
         self._seconds += _WEIGHT_OF_NEW * (seconds - self._seconds)
-        if self._waiting:
-            self._width.note(seconds)
         if limit is Limit.NEW_ROOMS:
             self._new_rooms = self._new_rooms.taken(self._clock.now())
 
@@ -302,9 +269,9 @@ class Limiter:
         if len(self._in_flight) - len(alive.turns) > MOST_HANGING:
             return NEVER
         counted = [turn for turn in alive.turns if not turn.is_answer]
-        if len(counted) < self._width.now:
+        if len(counted) < IN_FLIGHT:
             return LONG_AGO
-        return counted[-self._width.now].began + alive.patience
+        return counted[-IN_FLIGHT].began + alive.patience
 
     def _others_first(self, alive: _Alive) -> datetime:
         """Until when what can wait does so: urgent requests come in a row, each when the one before is noted."""

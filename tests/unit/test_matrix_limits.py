@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -12,11 +12,10 @@ import pytest
 from bot.errors import Outdated
 from bot.matrix.ids import RoomId
 from bot.matrix.limits import (
-    FEWEST_IN_FLIGHT,
     HANGING,
+    IN_FLIGHT,
     KEPT_FOR_ANSWERS,
     MOST_HANGING,
-    MOST_IN_FLIGHT,
     SOON,
     TRUSTED,
     Bucket,
@@ -202,21 +201,20 @@ async def test_a_room_has_one_request_at_a_time_and_others_go_on() -> None:
 
 async def test_only_some_are_in_flight_and_answers_come_on_top() -> None:
     async with callers() as people:
-        for number in range(MOST_IN_FLIGHT + 1):
+        for number in range(IN_FLIGHT + 1):
             await people.ask(f"{number}")
-        most = len(people.went)
-        assert FEWEST_IN_FLIGHT <= most <= MOST_IN_FLIGHT
+        assert len(people.went) == IN_FLIGHT
         await people.ask("answer", "!a", Urgency.ANSWER)
-        assert people.went[most:] == ["answer"]
+        assert people.went[IN_FLIGHT:] == ["answer"]
         await people.end("answer")
-        assert len(people.went) == most + 1
+        assert len(people.went) == IN_FLIGHT + 1
         await people.end("0")
-        assert people.went[-1] == str(most)
+        assert people.went[-1] == str(IN_FLIGHT)
 
 
 async def test_a_request_that_hangs_holds_nobody_back_neither_in_its_room_nor_elsewhere() -> None:
     async with callers() as people:
-        for number in range(FEWEST_IN_FLIGHT):
+        for number in range(IN_FLIGHT):
             await people.ask(f"{number}", f"!{number}")
         in_flight = len(people.went)
         await people.ask("elsewhere", "!z")
@@ -233,7 +231,7 @@ async def test_a_server_that_is_slow_to_answer_everything_is_given_time() -> Non
     async with callers() as people:
         for _ in range(200):
             people.limiter.note(1.0)
-        for number in range(MOST_IN_FLIGHT + 1):
+        for number in range(IN_FLIGHT + 1):
             await people.ask(f"{number}", f"!{number}")
         in_flight = len(people.went)
         await people.pass_(9)
@@ -248,28 +246,13 @@ async def test_a_server_that_answers_nothing_is_not_asked_for_ever_more() -> Non
             await people.ask(f"{number}", f"!{number}")
         for _ in range(60):
             await people.pass_(5)
-        assert len(people.went) <= MOST_HANGING + MOST_IN_FLIGHT + 1
+        assert len(people.went) <= MOST_HANGING + IN_FLIGHT + 1
         await people.ask("answer", "!a", Urgency.ANSWER)
         assert people.went[-1] == "answer"
         before = len(people.went)
         for number in range(10):
             await people.end(f"{number}")
         assert len(people.went) > before
-
-
-@pytest.mark.parametrize(
-    ("best", "seconds_of"),
-    [(8, lambda width: 0.1), (4, lambda width: 0.02 * width), (4, lambda width: 0.02 * width**2)],
-)
-async def test_so_few_are_in_flight_as_serve_most(best: int, seconds_of: Callable[[int], float]) -> None:
-    async with callers() as people:
-        width = people.limiter._width
-        seen = []
-        for _ in range(1000):
-            width.note(seconds_of(width.now))
-            seen.append(width.now)
-            assert FEWEST_IN_FLIGHT <= width.now <= MOST_IN_FLIGHT
-        assert abs(sum(seen[500:]) / 500 - best) <= 1
 
 
 @pytest.mark.parametrize(
