@@ -23,8 +23,9 @@ Settings come from one YAML file (`--config`), and each of them also from the en
 `BREAKOUT_BOT_PLUGINS__BREAKOUT__MODE`. A secret can stand in a file of its own (`homeserver.password_file`).
 
 A wrong or unknown setting is refused at the start with its path and what was expected.
-`python -m bot config --config FILE` prints what is in force, secrets hidden. Lengths of time are written as
-`90s`, `5m`, `1h30m`, `14 days`, or as a number of seconds.
+`breakout-bot config --config FILE` (typed as [troubleshooting.md](troubleshooting.md) says) prints what is in force,
+secrets hidden. Lengths of time are written as `90s`, `5m`, `1h30m`, `14 days`, or as a number of seconds; in the
+environment, lists are JSON: `'["@*:example.org"]'`.
 
 This page is made by `python -m bot.settings_page`.
 """

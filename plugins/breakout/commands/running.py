@@ -52,7 +52,8 @@ def _confirmed(call: Call[Plug], what: Confirm) -> Change[Any]:
 async def prepare(call: Call[Plug], confirmed: bool) -> None:  # noqa: FBT001 - the parsed value
     """Makes the rooms and invites everybody ahead of time; people can only read there until `start`.
 
-    The start is felt at once then, also on a slow server. Who joins this room later is seated and invited, too.
+    The start is felt at once then, also on a slow server. With the open door nobody is invited, or told before `start`.
+    Who joins this room later is seated and invited, too.
     `assign`, `swap`, `shuffle now`, `add`, `remove` and `rename` change what is prepared; `setup` plans anew, and
     the prepared rooms are closed for good. The task stands in the topic of each room.
     """
